@@ -20,7 +20,7 @@ import torch
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData, seal
-from hpo.data.source import load
+from hpo.data.source import open_data
 from hpo.training.device import Device
 from hpo.training.stack import open_stack
 
@@ -44,7 +44,7 @@ CONFIGURATIONS = {
 
 
 def main(path: str) -> None:
-    data = seal(load(Path(path)))
+    data = seal(open_data(Path(path)))
     document = {
         "command": "python benchmarks/measure_scores.py " + Path(path).name,
         "versions": {"python": platform.python_version(), "torch": torch.__version__},

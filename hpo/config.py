@@ -463,4 +463,6 @@ def toml(value: object) -> str:
     if isinstance(value, float):
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
-    return json.dumps(value) if isinstance(value, bool | str) else str(value)
+    if isinstance(value, bool | str):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)

@@ -11,7 +11,7 @@ from PIL import Image
 from benchmarks.rubbish.attempts import trap
 from hpo.data.dataset import MAX_PIXELS
 from hpo.data.images import decode_all, resize
-from hpo.data.source import bits_in_use, load, to_8_bits
+from hpo.data.source import bits_in_use, open_data, to_8_bits
 
 
 def noise(n: int) -> np.ndarray:
@@ -52,7 +52,7 @@ def read_npy(folder: Path, content: bytes) -> None:
         if not (folder / f"{name}.npy").exists():
             np.save(folder / f"{name}.npy", noise(n))
     (folder / "normal.npy").write_bytes(content)
-    load(folder)
+    open_data(folder)
 
 
 def archive(**changed: np.ndarray) -> bytes:
@@ -74,7 +74,7 @@ def npz_seeds() -> list[bytes]:
 
 def read_npz(folder: Path, content: bytes) -> None:
     (folder / "x.npz").write_bytes(content)
-    load(folder / "x.npz")
+    open_data(folder / "x.npz")
 
 
 def image_seeds() -> list[bytes]:

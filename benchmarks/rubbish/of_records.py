@@ -11,7 +11,7 @@ import pytest
 from benchmarks.rubbish.of_data import archive, noise, npy_bytes
 from benchmarks.rubbish.of_texts import use_space
 from hpo import space as spaces
-from hpo.data.source import load
+from hpo.data.source import open_data
 from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunStore
 from hpo.training.engine import Run
@@ -61,10 +61,10 @@ def read_cached(folder: Path, content: bytes) -> None:
         data = folder / "x.npz"
         if not data.exists():
             data.write_bytes(archive())
-            load(data).pixels_at(8)
+            open_data(data).pixels_at(8)
         kept = sorted((cache / "pixels").iterdir()) + sorted((cache / "index").iterdir())
         kept[len(content) % len(kept)].write_bytes(content)
-        assert load(data).pixels_at(8).shape == (12, 8, 8)
+        assert open_data(data).pixels_at(8).shape == (12, 8, 8)
 
 
 def cache_seeds() -> list[bytes]:

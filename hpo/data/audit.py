@@ -93,7 +93,7 @@ def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
     drawn = []
     for seed in range(_N_DRAWS):
         random = np.random.default_rng(seed)
-        fifths = [random.permutation(part)[: round(len(part) / 5)] for part in parts]
+        fifths = [random.permutation(part)[: max(1, round(len(part) / 5))] for part in parts]
         drawn.append(np.concatenate(fifths))
     return leak(drawn), leak([data.fold(repeat).validation for repeat in range(dataset.n_folds)])
 

@@ -101,7 +101,7 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
     if not manifest.patient:
         by, of_each, _ = patients_of(images, [files[image] for image in images])
         keys = dict(zip(images, of_each, strict=True))
-    split_of = _splits(images, find, base, manifest, sources[0])
+    split_of = _splits(images, find, base, manifest, sources[0], notes)
     rows = []
     for line, image in pairs:
         cells = {role: line[name].strip() for role, name in column.items()}
@@ -156,19 +156,35 @@ def _images_of(
 
 
 def _splits(
-    images: Sequence[str], find: _Find, base: Path, manifest: Manifest, source: Path
+    images: Sequence[str],
+    find: _Find,
+    base: Path,
+    manifest: Manifest,
+    source: Path,
+    notes: list[str],
 ) -> Callable[[str, str], int | None]:
     """Return a function that finds the split of an image: by test list, cell or folder."""
-    tested = set[str | None]()
+    tested, missing = set[str](), list[str]()
     try:
         if manifest.test:
-            names = (base / manifest.test).read_text(encoding="utf-8-sig").split()
-            tested = {*map(find, names)}
+            listed = (base / manifest.test).read_text(encoding="utf-8-sig").splitlines()
+            # In some lists further words follow or precede the image.
+            of_line = {line: {find(line) or "", *map(find, line.split())} for line in listed}
+            missing = [line for line, found in of_line.items() if line.strip() and not any(found)]
+            tested = {image for found in of_line.values() for image in found if image}
     except (OSError, ValueError) as problem:
         raise DataError(
             f"The list of test images {base / manifest.test} cannot be read: {problem}. It must "
             "hold one image per line."
         ) from None
+    if missing and (not tested or not manifest.skip_broken):
+        raise DataError(
+            f"{manifest.test} lists {count(len(missing), 'image')} that are not in the folders of "
+            f"images: {named([*map(printable, missing)])}. Correct the list, or use "
+            "--skip-broken to leave them out."
+        )
+    if missing:
+        notes.append(f"Left out: {len(missing):,} of the images listed for testing: missing.")
     tops = {image: SPLIT_NAMES.get(image.partition("/")[0].casefold()) for image in images}
     has_splits = len({*tops.values()}) > 1
 
@@ -386,7 +402,7 @@ def _finder(files: Iterable[str]) -> _Find:
     exact, bare = dict[str, str](), dict[str, str]()
     for file in files:
         stem = file.rpartition(".")[0]
-        exact[stem] = file
+        exact[stem] = "" if stem in exact else file
         for place in (file, stem):
             name = place.rpartition("/")[2]
             bare[name] = "" if name in bare else file
@@ -398,7 +414,7 @@ def _finder(files: Iterable[str]) -> _Find:
             return exact.get(place) or bare.get(place) or None
         while place and ".." not in place:
             if place in exact:
-                return exact[place]
+                return exact[place] or None
             place = place.partition("/")[2]
         return None
 

@@ -100,7 +100,7 @@ def to_toml(manifest: Manifest, comments: Sequence[str]) -> str:
     lines = [f"# {comment}" for comment in comments]
     for key, value in manifest.model_dump(mode="json", exclude_defaults=True).items():
         if isinstance(value, dict):
-            entries = [f"{json.dumps(k)} = {_text(v)}" for k, v in value.items()]
+            entries = [f"{_text(k)} = {_text(v)}" for k, v in value.items()]
             lines.append(f"{key} = {{ {', '.join(entries)} }}")
         else:
             lines.append(f"{key} = {_text(value)}")

@@ -64,14 +64,7 @@ images brighter at the border than in the center, and the unreadable images."""
 def open_data(
     path: Path | None, manifest: Manifest = NO_MANIFEST, *, hint: str = _HINT
 ) -> Dataset:
-    """Open the data set at a path like `load`, or the phantom without a path."""
-    if path is None:
-        return open_table(phantom.draw(0, 64), manifest)
-    return load(path, manifest, hint=hint)
-
-
-def load(path: Path, manifest: Manifest = NO_MANIFEST, *, hint: str = _HINT) -> Dataset:
-    """Open a data set; its format is detected from the path.
+    """Open a data set, whose format is detected from the path; the phantom without one.
 
     All images are decoded when a path is first opened, and not again while the files are
     unchanged. `hint` is the advice if there is no data set.
@@ -79,6 +72,8 @@ def load(path: Path, manifest: Manifest = NO_MANIFEST, *, hint: str = _HINT) -> 
     Raises:
         DataError: there is no usable data, or a file (named) is damaged.
     """
+    if path is None:
+        return open_table(phantom.draw(0, 64), manifest)
     try:
         path = path.expanduser().absolute()
         str(path).encode()  # Names that are not valid text fail in every later table and page.

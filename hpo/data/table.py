@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache as memoize
@@ -87,7 +87,7 @@ def settle(table: Table, manifest: Manifest) -> Table:
     notes = [*table.notes]
     class_names, label_of = _choose_classes(table, manifest, notes)
     used: dict[str, Row] = {}
-    n_repeated, contradictory = 0, []
+    n_repeated, contradictory, misplaced = 0, list[str](), list[str]()
     left_out: Counter[str] = Counter()
     for row in table.rows:
         if (label := label_of(row.labels)) is None:
@@ -96,12 +96,24 @@ def settle(table: Table, manifest: Manifest) -> Table:
             used[row.image] = row._replace(label=label)
         else:
             n_repeated += 1
-            contradictory += [row.image] * (used[row.image].label != label)
+            first = used[row.image]
+            contradictory += [row.image] * (first.label != label)
+            is_same = (first.split, first.fold, first.patient) == (
+                row.split,
+                row.fold,
+                row.patient,
+            )
+            misplaced += [row.image] * (not is_same)
     if contradictory:
         raise DataError(
             f"{table.location} lists {count(len(contradictory), 'image')} with different labels: "
             f"{named(contradictory)}. Correct the labels, or name both classes with positive and "
             "negative."
+        )
+    if misplaced:
+        raise DataError(
+            f"{table.location} lists {count(len(misplaced), 'image')} with different splits, "
+            f"folds or patients: {named(misplaced)}. Correct the table."
         )
     if left_out:
         classes = named([f"{name} {n:,}" for name, n in left_out.most_common()])
@@ -263,22 +275,29 @@ def _choose_splits(rows: list[Row], manifest: Manifest, notes: list[str]) -> lis
 def _check_patients(
     table: Table, patients_by: str, rows: Sequence[Row], manifest: Manifest, notes: list[str]
 ) -> None:
-    """Refuse or report patients with images both in the test set and outside it."""
+    """Refuse or report patients with images on both sides of a split or of the source's folds."""
     known = [row for row in rows if row.is_known]
+    rest = [row for row in known if row.split != TEST]
+    has_validation = any(row.split == VALIDATION for row in rows)
     tested = {row.patient for row in known if row.split == TEST}
-    shared = sorted(tested & {row.patient for row in known if row.split != TEST})
-    if not shared:
-        return
-    found = f"{count(len(shared), 'patient')} ({named(shared)})"
-    # With file names it is a guess.
-    if patients_by != BY_NAME and not manifest.allow_shared_patients:
-        raise DataError(
-            f"{table.location} has {found} both in the test set and outside it, by "
-            f"{patients_by}. Correct the splits, or use --allow-shared-patients."
-        )
-    notes.append(
-        f"Warning: {found} are both in the test set and outside it: test results may be too good."
-    )
+    parts = defaultdict[str, set[int | str | None]](set)
+    for row in rest:
+        parts[row.patient].add(row.split if has_validation else row.fold)
+    where = "validation and training" if has_validation else "several folds"
+    for shared, place, results in (
+        (tested & parts.keys(), "both in the test set and outside it", "test results"),
+        ({key for key, of in parts.items() if len(of) > 1}, f"in {where}", "scores"),
+    ):
+        if not shared:
+            continue
+        found = f"{count(len(shared), 'patient')} ({named(sorted(shared))})"
+        # With file names it is a guess.
+        if patients_by != BY_NAME and not manifest.allow_shared_patients:
+            raise DataError(
+                f"{table.location} has {found} {place}, by {patients_by}. Correct the splits, or "
+                "use --allow-shared-patients."
+            )
+        notes.append(f"Warning: {found} are {place}: {results} may be too good.")
 
 
 def _check_sites(rows: Sequence[Row], notes: list[str]) -> None:

@@ -164,8 +164,9 @@ def compare(
         (replace(one, repeat_error=largest) if one and 1 < one.n_repeats <= _FEW else one, exact)
         for one, exact in found
     ]
+    # NaN, as for test images of one patient, stays NaN: `np.maximum` passes it on.
     p_values = np.array(
-        [math.nan if one is None else max(exact, p_value(one)) for one, exact in found]
+        [math.nan if one is None else np.maximum(exact, p_value(one)) for one, exact in found]
     )
     divisors = np.full_like(p_values, n_tests or 1)
     if n_tests is not None:
@@ -229,7 +230,14 @@ def _comparison(
 def _sentence(a: str, b: str, interval: Interval, is_real: bool) -> str:
     low, high, mean = interval.low, interval.high, interval.mean
     if low is None or high is None or mean is None:
-        return f"{a} vs {b}: the same predictions on the test."
+        if not mean:
+            return f"{a} vs {b}: equally many correct answers on the test."
+        if not is_real:
+            return f"{a} vs {b}: an interval needs test images of two patients or more."
+        winner, loser = (b, a) if mean > 0 else (a, b)
+        return (
+            f"{winner} has a higher test accuracy than {loser}, by {100 * abs(mean):.1f} points."
+        )
     if is_real:
         winner, loser = (b, a) if mean > 0 else (a, b)
         least, most = sorted((100 * abs(low), 100 * abs(high)))

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
+from pydantic import TypeAdapter
 
 from hpo.config import Scalar
 from hpo.data.dataset import CLASS_NAMES
@@ -29,28 +29,6 @@ NUMBERS: Final = {
 """The metrics shown as plain numbers, by displayed name."""
 
 GAPS: Final = ("accuracy", "auroc")
-
-_KEYS: Final = {
-    "mean": "value",
-    "low": "low",
-    "high": "high",
-    "deviation": "deviation",
-    "n": "n_repeats",
-}
-
-Intervals: TypeAlias = Annotated[
-    Mapping[str, Interval],
-    BeforeValidator(
-        lambda found: {n: {f: d[key] for f, key in _KEYS.items()} for n, d in found.items()}
-    ),
-    PlainSerializer(
-        lambda found: {
-            n: {key: getattr(i, f) for f, key in _KEYS.items()} for n, i in found.items()
-        }
-    ),
-]
-"""Intervals by metric; documents use other field names."""
-
 
 Confusion: TypeAlias = tuple[tuple[int, ...], ...]
 """Images by true class (rows) and predicted class (columns), summed over the repeats."""
@@ -89,7 +67,7 @@ class Ensemble:
 
     n: int
     threshold: float
-    metrics: Intervals
+    metrics: Mapping[str, Interval]
     n_right: int
     confusion: Confusion
 
@@ -110,10 +88,10 @@ class Evaluated:
     params: Mapping[str, Scalar]
     trials: tuple[int, ...]
     thresholds: tuple[float, ...]
-    metrics: Intervals
+    metrics: Mapping[str, Interval]
     n_right: float
     confusion: Confusion
-    gap: Intervals
+    gap: Mapping[str, Interval]
     roc: Roc | None
     calibration: tuple[CalibrationBin, ...]
     notes: tuple[str, ...]
@@ -150,9 +128,12 @@ class Evaluation:
         return {trial for evaluated in self.configurations for trial in evaluated.trials}
 
     def of(self, configuration: Configuration | None) -> Evaluated | None:
-        """Return the result of a configuration of the study, None if it was not evaluated."""
-        trials = {repeat.trial for repeat in configuration.repeats} if configuration else set()
-        return next((c for c in self.configurations if trials.issuperset(c.trials)), None)
+        """Return the result of the trainings that a configuration is judged by, None without one.
+
+        A search training, or fewer repeats, are other networks than those that are delivered.
+        """
+        trials = {repeat.trial for repeat in configuration.judged} if configuration else set()
+        return next((c for c in self.configurations if trials == set(c.trials)), None)
 
 
 _ADAPTER: Final = TypeAdapter(Evaluation)
@@ -160,7 +141,7 @@ _ADAPTER: Final = TypeAdapter(Evaluation)
 
 def to_document(evaluation: Evaluation) -> dict[str, Any]:
     """Return an evaluation as plain data, for JSON output and for the study."""
-    document = _ADAPTER.dump_python(evaluation, mode="json")
+    document = _ADAPTER.dump_python(evaluation, mode="json", by_alias=True)
     document |= {"verdict": {"pairs": document.pop("pairs")}, "notes": document.pop("notes")}
     return dict(document)
 

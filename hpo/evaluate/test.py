@@ -28,6 +28,7 @@ from hpo.study.record import LIBRARY
 from hpo.study.study import open_recorded_data
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import Opening, now, record_opening
+from hpo.tables import count
 
 ATTRIBUTE: Final = "test"
 
@@ -165,6 +166,11 @@ def _notes(
         yield (
             f"{n_open} of {len(every)} configurations lack repeats. Trainings added from now on "
             "are no longer blind to the test."
+        )
+    if summary.record.kind == "search" and summary.n_left:
+        yield (
+            f"The search lacks {count(summary.n_left, 'training')}, so another configuration may "
+            "win. Trainings added from now on are no longer blind to the test."
         )
     if rule.is_chosen:
         yield (

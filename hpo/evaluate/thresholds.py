@@ -33,7 +33,9 @@ class ThresholdRule:
     def text(self) -> str:
         """The rule as typed: `0.5`, `youden`, `sensitivity=0.95`."""
         prefix = {"fixed": "", "youden": "youden", "sensitivity": "sensitivity="}[self.kind]
-        return prefix if self.kind == "youden" else f"{prefix}{self.value:g}"
+        return (
+            prefix if self.kind == "youden" else f"{prefix}{repr(self.value).removesuffix('.0')}"
+        )
 
     @property
     def is_chosen(self) -> bool:

@@ -186,7 +186,7 @@ class TrainingLoop:
     def _begin(self, one: RunningTrial) -> TrialDone | None:
         """Give a trial a lane, or finish it at once: from the run store, or as failed."""
         job = one.job
-        run = self.runs.find(run_key(self.record, job))
+        run = self.runs.read(run_key(self.record, job).digest())
         if run and self.record.score.of_run(run) is not None:
             return self._replay(one, run)
         try:

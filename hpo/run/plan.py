@@ -254,10 +254,10 @@ def _plan(
                 "--precision bf16 is only for the built-in network. Custom models use fp32."
             )
         precision = "fp32"
-        from hpo.training.own import check_network
+        from hpo.training.own import open_network
 
         try:
-            check_network(configs[0], space.code)
+            open_network(configs[0], space.code)
         except TrainingError as error:
             raise ModelError(str(error)) from error
     record = StudyRecord(

@@ -218,7 +218,7 @@ def order_by_conditions(
 
 def _unknown_key(key: str) -> str:
     known = [*_TABLES, *Sweep.model_fields, *Range.model_fields, *Choices.model_fields]
-    hint = did_you_mean(key, known)
+    hint = did_you_mean(key, [name for name in known if name != key])
     if key in names_of(None):
         hint = "Hyperparameters belong under [base], [sweep] or [search]."
     return f"Unknown key {key[:60]!r}. {hint}".strip()

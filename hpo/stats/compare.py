@@ -88,6 +88,7 @@ def compare_sweep(
         table, n_tests = {v: a for v, a in table.items() if v in best}, math.comb(len(means), 2)
     pairs = list(combinations(table, 2)) if pairs is None else pairs
     values = list(table)
+    rows = [place for place, value in enumerate(scores) if value in table]
     indices = np.array([[values.index(a), values.index(b)] for a, b in pairs], dtype=np.intp)
     share = overlap / (1 + overlap)
     found: list[PairComparison] = []
@@ -97,7 +98,9 @@ def compare_sweep(
             indices,
             level=level,
             share=share,
-            images=image_variance(answers.right, indices, answers.patients) if answers else None,
+            images=(
+                image_variance(answers.right[rows], indices, answers.patients) if answers else None
+            ),
             step=1 / n_images if n_images and kind.is_share else step,
             n_tests=n_tests,
             margin=kind.margin,

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 Scores: TypeAlias = Iterable[float | None]
 Floats: TypeAlias = NDArray[np.float64]
@@ -19,14 +20,15 @@ WIDEST: Final = 0.99  # A wider interval of a share or of a difference of shares
 class Interval:
     """A mean, its interval, and the standard deviation and number of the averaged values.
 
-    `low`, `high` and `deviation` are None for fewer than two scores, `mean` for none.
+    `low`, `high` and `deviation` are None for fewer than two scores, `mean` for none. In documents
+    of an evaluation, two fields have other names.
     """
 
-    mean: float | None
+    mean: Annotated[float | None, Field(alias="value")]
     low: float | None
     high: float | None
     deviation: float | None
-    n: int
+    n: Annotated[int, Field(alias="n_repeats")]
 
 
 def mean_interval(scores: Scores, *, level: float = 0.95, overlap: float = 0.0) -> Interval:

@@ -22,7 +22,8 @@ from hpo.training.engine import BATTERY_VERSION, NUMERICS_VERSION, Run
 
 FORMAT: Final = 1
 
-_MAX_BYTES: Final = 50_000_000
+_MAX_BYTES: Final = 2_000_000_000
+"""Of a file that is read: the largest data sets allowed, with very many classes, need 1 GB."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 
 _HINT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
@@ -46,15 +47,8 @@ class RunKey:
 
     def to_document(self) -> dict[str, Any]:
         """Return the key as plain data, without the fields that have no effect."""
-        return {
-            "config": json.loads(self.config.identity()),
-            "seed": self.seed,
-            "fold": self.fold,
-            "fingerprint": self.fingerprint,
-            "device_type": self.device_type,
-            "precision": self.precision,
-            "numerics": NUMERICS_VERSION,
-        }
+        config = json.loads(self.config.identity())
+        return {**vars(self), "config": config, "numerics": NUMERICS_VERSION}
 
     def digest(self) -> str:
         """Return the name of this training in the store."""
@@ -92,10 +86,6 @@ class RunStore:
             return self.path(key).is_file()
         except OSError:  # An unreadable folder counts as empty.
             return False
-
-    def find(self, key: RunKey) -> Run | None:
-        """Return the training if it was finished before, like `read`."""
-        return self.read(key.digest())
 
     def read(self, digest: str | None) -> Run | None:
         """Return a training by the name recorded in its trial, None if it has none.

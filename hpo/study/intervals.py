@@ -60,10 +60,9 @@ def mean_score(
         return interval
     if not record.score.kind.is_share:
         return replace(interval, low=max(0.0, interval.low))
-    n_folds = 1 if record.data.has_own_validation else min(len({r.fold for r in complete}), 5)
-    # An image under twelve changes carries at most the information of twelve images.
-    n_images = record.data.n_validation * n_folds * (12 if record.score.is_stressed else 1)
-    low, high = wilson(interval.mean, max(1, n_images))
+    n_folds = len({r.fold % record.data.n_folds for r in complete})
+    # The changes of an image under stress are no further images.
+    low, high = wilson(interval.mean, max(1, record.data.n_validation * n_folds))
     return replace(
         interval, low=min(low, max(0.0, interval.low)), high=max(high, min(1.0, interval.high))
     )
@@ -205,10 +204,10 @@ def gather_evidence(
 
 
 def settled_score(run: Run, score: Score) -> float | None:
-    """Return the mean score of the last epochs, at most half, with a settled learning rate.
+    """Return the mean score of the last epochs with a settled learning rate, at most half of all.
 
-    The rate of those epochs is at most that of the last one, or 5 % of the highest. If early
-    stopping kept the weights of an earlier epoch, their score is returned.
+    Half is rounded up. The rate of those epochs is at most that of the last one, or 5 % of the
+    highest. If early stopping kept the weights of an earlier epoch, their score is returned.
     """
     if run.kept_epoch < len(run.epochs):
         return score.of_run(run)

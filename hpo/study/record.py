@@ -45,7 +45,8 @@ class DataInfo:
     Without `has_own_validation`, `n_train` and `n_validation` are the means over the folds.
     `notes` and `bits` are those of the data set; `classes` counts the images of each class that
     are not test (missing in older studies). `manifest` holds the description given on the command
-    line. `patients_by` says what identifies all patients, empty if they are unknown, None in older
+    line. `has_named_folds` says that the source names the folds, which are then always the same.
+    `patients_by` says what identifies all patients, empty if they are unknown, None in older
     studies.
     """
 
@@ -62,6 +63,14 @@ class DataInfo:
     classes: Mapping[str, Count] = field(default_factory=dict)
     manifest: Manifest = NO_MANIFEST
     patients_by: str | None = None
+    has_named_folds: bool = False
+
+    @property
+    def n_folds(self) -> int:
+        """The number of folds that together validate on every image."""
+        if self.has_own_validation or not self.n_validation:
+            return 1
+        return round((self.n_train + self.n_validation) / self.n_validation)
 
     @property
     def makeup(self) -> str:
@@ -114,6 +123,7 @@ def describe_data(
         classes=count_classes(dataset.class_names, dataset.labels[dataset.split != TEST]),
         manifest=manifest,
         patients_by=dataset.patients_by if dataset.has_patients else "",
+        has_named_folds=dataset.folds is not None and not own,
     )
 
 

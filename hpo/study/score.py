@@ -51,10 +51,11 @@ class Score:
     ) -> float | None:
         """Return the score from plain metrics and metrics by change; None if not measured."""
         if not self.is_stressed:
-            return validation[self.metric]
-        if not stress:
-            return None
-        return fmean(metrics[self.metric] for metrics in stress.values())
+            return validation.get(self.metric)
+        found = [metrics.get(self.metric) for metrics in stress.values()]
+        measured = [value for value in found if value is not None]
+        # Older runs lack newer metrics.
+        return fmean(measured) if measured and len(measured) == len(found) else None
 
     def of_epoch(self, epoch: Epoch) -> float | None:
         """Return the score of an epoch; None if not measured under stress."""

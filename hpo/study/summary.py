@@ -327,7 +327,11 @@ def sentences(summary: StudySummary) -> list[str]:
             f"the {n_met} of {n} finalists{required}" if required else f"{n} finalists"
         )
     again = "retrained with new seeds"
-    again += "" if summary.record.data.has_own_validation else " on other folds"
+    data = summary.record.data
+    if not data.has_own_validation:
+        n_used = goal.n_repeats + goal.n_final_repeats
+        is_again = data.has_named_folds and n_used > data.n_folds
+        again += " on all folds" if is_again else " on other folds"
     said = [f"{place}, {again}: {score.text(best)} (mean of {goal.n_final_repeats} repeats)."]
     if n < goal.n_finalists:
         said.append(f"{goal.n_finalists} finalists were requested; {n} are available.")

@@ -30,6 +30,7 @@ from hpo.training.optimizers import Moments, average_share, open_moments, update
 from hpo.training.progress import Progress
 from hpo.training.randomness import DROPOUT, ORDER, WEIGHTS, bits, order, seeds_of
 
+CPU: Final = Device("cpu", "fp32")
 # Pixels that are evaluated at once, as layers hold many numbers for each.
 _PIECE: Final = 1 << 19
 
@@ -119,7 +120,7 @@ def open_lane(
 
 
 def open_network(
-    config: TrainingConfig, code: str | None, *, seed: int = 0, device: Device
+    config: TrainingConfig, code: str | None, *, seed: int = 0, device: Device = CPU
 ) -> nn.Module:
     """Return the network of a configuration with its first weights, tested on two images.
 
@@ -144,15 +145,6 @@ def open_network(
         with torch.no_grad():
             read(trial.train(), pixels, config, code)
     return network
-
-
-def check_network(config: TrainingConfig, code: str | None) -> None:
-    """Create the network of a configuration once, as a check.
-
-    Raises:
-        TrainingError: it cannot be trained.
-    """
-    open_network(config, code, device=Device("cpu", "fp32"))
 
 
 def read(

@@ -26,7 +26,7 @@ from hpo.training import machine
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, TrainingResult, result_of
 from hpo.training.images import check_fits, read_images
-from hpo.training.own import check_network
+from hpo.training.own import open_network
 from hpo.training.progress import root_of
 from hpo.training.stack import FOLD, open_stack, seconds_per_epoch
 
@@ -34,7 +34,6 @@ _MOST_LOSSES: Final = 20
 _LOST: Final = (
     f"A training was lost {_MOST_LOSSES} times with its process, most often for lack of memory. "
     "Use smaller images, a smaller network, or `ray start --num-cpus=N` with fewer cores."
-    ""
 )
 
 Trained: TypeAlias = tuple[list[LaneEpoch], dict[int, TrainingResult | TrainingError]]
@@ -113,7 +112,7 @@ class Pool:
         data = self.crew.data
         check_fits(data, config, fold)
         if config.model:  # An invalid model fails here, and not in a process with other trainings.
-            check_network(config, data.code)
+            open_network(config, data.code)
         if config.align != "none":
             read_images(data, config, fold)  # Once, into the cache of this machine.
         images, place = data.fold(fold), self.crew.share(config.image_size)

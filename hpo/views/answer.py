@@ -150,7 +150,8 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
             return "To write the model and its results as files", f"hpo export {study}"
         return "To evaluate it on the sealed test, once and on record", f"hpo evaluate {study}"
     pairs = summary.verdict.pairs if summary.verdict else ()
-    wanted, high = 5 if goal.n_repeats < 2 else None, None
+    is_compared = len(summary.configurations) > 1
+    wanted, high = 5 if goal.n_repeats < 2 and is_compared else None, None
     if spans := [p.repeats for p in pairs if p.answer == "undecided" and p.repeats]:
         low, high = longest(spans)
         wanted = high or low

@@ -27,7 +27,6 @@ from hpo.study.gathering import summarize
 from hpo.study.study import open_study
 from hpo.study.summary import StudySummary
 from hpo.training.alignment import SIDE, TEMPLATE
-from hpo.training.device import Device
 from hpo.training.model import plain_model
 from hpo.training.own import open_network as open_network_of
 from hpo.weights.files import read_tensors
@@ -230,7 +229,7 @@ def _own_network(config: TrainingConfig, own: str | None) -> nn.Sequential:
             "line names it: add --model FILE.py:NAME."
         )
     _, code = models.open_own(own)
-    return nn.Sequential(open_network_of(config, code, device=Device("cpu", "fp32")))
+    return nn.Sequential(open_network_of(config, code))
 
 
 def _fields_inside(path: Path) -> object:

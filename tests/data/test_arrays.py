@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION
-from hpo.data.source import load
+from hpo.data.source import open_data
 from hpo.errors import DataError
 
 NAMES = ("normal.npy", "pneumonia.npy", "test_normal.npy", "test_pneumonia.npy")
@@ -45,14 +45,14 @@ def write(tmp_path: Path) -> Write:
 
 def refusal(path: Path) -> str:
     with pytest.raises(DataError) as error:
-        load(path)
+        open_data(path)
     return str(error.value)
 
 
 def test_the_four_files_make_a_data_set(course: Path) -> None:
     np.save(course / "covid.npy", np.zeros((6, 8, 8), np.uint8))
     np.save(course / "test_normal.npy", np.full((2, 10, 13), 2, np.uint8))
-    dataset = load(course)
+    dataset = open_data(course)
     assert list(dataset.labels) == [NORMAL] * 5 + [PNEUMONIA] * 6 + [NORMAL] * 2 + [PNEUMONIA] * 3
     assert list(dataset.split) == [TRAIN] * 11 + [TEST] * 5
     assert not dataset.has_patients
@@ -65,7 +65,7 @@ def test_the_four_files_make_a_data_set(course: Path) -> None:
 
 
 def test_an_archive_makes_a_data_set(arrays: Arrays, write: Write) -> None:
-    dataset = load(write(arrays))
+    dataset = open_data(write(arrays))
     assert (dataset.format, dataset.name) == ("MedMNIST archive", "mnist")
     assert list(dataset.split) == [TRAIN] * 6 + [VALIDATION] * 4 + [TEST] * 2
     assert list(dataset.labels) == [0, 1] * 6
@@ -79,14 +79,14 @@ def test_splits_beside_training_may_be_absent_or_empty(
     course: Path, arrays: Arrays, write: Write
 ) -> None:
     np.save(course / "test_normal.npy", np.empty((0, 10, 12), np.uint8))
-    assert len(load(course).where(TEST)) == 3
+    assert len(open_data(course).where(TEST)) == 3
     (course / "test_normal.npy").unlink()
     assert "test_normal.npy is missing" in refusal(course)
     (course / "test_pneumonia.npy").unlink()
-    assert len(load(course).where(TEST)) == 0
+    assert len(open_data(course).where(TEST)) == 0
     arrays |= {"test_images": np.empty((0, 9, 9), np.uint8), "test_labels": np.empty((0, 1), int)}
     del arrays["val_images"], arrays["val_labels"]
-    assert len(load(write(arrays))) == 6
+    assert len(open_data(write(arrays))) == 6
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,9 @@ def test_splits_beside_training_may_be_absent_or_empty(
 def test_other_forms_of_the_same_arrays_are_the_same_data(
     arrays: Arrays, write: Write, change: Callable[[str, np.ndarray], np.ndarray]
 ) -> None:
-    plain = load(write(arrays)).fingerprint
-    assert load(write({key: change(key, a) for key, a in arrays.items()})).fingerprint == plain
+    plain = open_data(write(arrays)).fingerprint
+    changed = {key: change(key, a) for key, a in arrays.items()}
+    assert open_data(write(changed)).fingerprint == plain
 
 
 class _Trap:
@@ -226,9 +227,9 @@ def test_an_archive_that_takes_too_much_memory_is_refused(
 
 
 def test_large_files_are_mapped(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = load(course).fingerprint
+    whole = open_data(course).fingerprint
     monkeypatch.setattr("hpo.data.arrays._MOST_IN_MEMORY", 100)
-    assert load(course).fingerprint == whole
+    assert open_data(course).fingerprint == whole
 
 
 def courses() -> Arrays:
@@ -246,7 +247,7 @@ def test_arrays_of_courses_are_read(data_folder: Path, tmp_path: Path, is_archiv
     np.savez(tmp_path / "course.npz", **arrays)
     for name, array in arrays.items():
         np.save(data_folder / f"{name}.npy", array)
-    dataset = load(tmp_path / "course.npz" if is_archive else data_folder)
+    dataset = open_data(tmp_path / "course.npz" if is_archive else data_folder)
     assert dataset.class_names == ("0", "1")
     assert [len(dataset.where(split)) for split in (TRAIN, VALIDATION, TEST)] == [20, 0, 8]
     np.testing.assert_array_equal(next(dataset.originals([21])), arrays["X_test"][1])
@@ -268,9 +269,9 @@ def test_other_numbers_and_channels_are_the_same_images(
     write: Write, change: Callable[[np.ndarray], np.ndarray], note: str
 ) -> None:
     arrays = courses()
-    plain = load(write(arrays)).fingerprint
+    plain = open_data(write(arrays)).fingerprint
     changed = {name: change(a) if name[0] == "X" else a for name, a in arrays.items()}
-    dataset = load(write(changed))
+    dataset = open_data(write(changed))
     assert dataset.fingerprint == plain
     assert note in " ".join(dataset.notes)
 
@@ -278,14 +279,16 @@ def test_other_numbers_and_channels_are_the_same_images(
 def test_texts_name_classes_and_patients_and_a_test_set_is_drawn(write: Write) -> None:
     labels = np.array(["sick", "healthy"])[np.arange(40) // 2 % 2]
     images = np.random.default_rng(0).integers(0, 256, (40, 9, 9), np.uint8)
-    dataset = load(write({"images": images, "labels": labels, "patients": np.arange(40) // 2}))
+    dataset = open_data(
+        write({"images": images, "labels": labels, "patients": np.arange(40) // 2})
+    )
     assert dataset.class_names == ("healthy", "sick")
     assert (dataset.patients_by, len(dataset.where(TEST))) == ("array", 8)
     assert list(dataset.labels[:4]) == [1, 1, 0, 0]
 
 
 def test_numbers_of_more_than_two_classes_are_named(write: Write) -> None:
-    dataset = load(write(courses() | {"y_train": np.arange(20) % 3}))
+    dataset = open_data(write(courses() | {"y_train": np.arange(20) % 3}))
     assert dataset.class_names == ("class 0", "class 1", "class 2")
 
 

@@ -8,12 +8,12 @@ from PIL import Image
 
 from hpo.data.audit import audit
 from hpo.data.dataset import TEST, TRAIN, VALIDATION, Pixels
-from hpo.data.source import load
+from hpo.data.source import open_data
 from tests.data.conftest import REAL, make_dataset, needs_real
 
 
 def test_a_random_split_tears_siblings_apart_and_our_folds_do_not(release: Path) -> None:
-    found = audit(load(release))
+    found = audit(open_data(release))
     assert found.random_split is not None
     assert found.own_folds is not None
     # Two images a patient: each validation image has its sibling in training with about 0.8.
@@ -53,7 +53,7 @@ def test_duplicates_are_grouped_within_and_across_splits() -> None:
 
 @needs_real
 def test_a_fifth_of_the_real_validation_images_would_have_a_sibling_in_training() -> None:
-    dataset = load(REAL / "chest_xray")
+    dataset = open_data(REAL / "chest_xray")
     assert dataset.pixels_at(64).shape == (2400, 64, 64)
     found = audit(dataset)
     assert found.random_split is not None
@@ -61,7 +61,7 @@ def test_a_fifth_of_the_real_validation_images_would_have_a_sibling_in_training(
     assert 0.17 < found.random_split.share < 0.24
     assert found.own_folds.n_with_sibling == 0
     assert found.shared_patients == ()
-    archive = load(REAL / "pneumoniamnist_28.npz")
+    archive = open_data(REAL / "pneumoniamnist_28.npz")
     assert [len(archive.where(split)) for split in (TRAIN, VALIDATION, TEST)] == [3882, 524, 624]
 
 

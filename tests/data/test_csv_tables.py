@@ -7,7 +7,7 @@ import pytest
 
 from hpo.data.dataset import TEST, TRAIN, seal
 from hpo.data.manifest import read_manifest
-from hpo.data.source import load
+from hpo.data.source import open_data
 from hpo.errors import DataError, HpoError
 from tests.data.conftest import write_images
 
@@ -35,13 +35,13 @@ def test_a_table_beside_images_is_read_by_the_names_of_its_columns(
     data_folder: Path, place: str
 ) -> None:
     write_table(data_folder, *SIMPLE)
-    dataset = load(data_folder / place)
+    dataset = open_data(data_folder / place)
     assert dataset.class_names == ("healthy", "sick")
     assert (len(dataset), dataset.patients_by) == (N, "column patient")
     outside = set(dataset.patients[dataset.split == TRAIN])
     assert not outside & set(dataset.patients[dataset.where(TEST)])
     assert "Guessed from labels.csv: path = " in dataset.notes[0]
-    assert load(data_folder).fingerprint == dataset.fingerprint
+    assert open_data(data_folder).fingerprint == dataset.fingerprint
 
 
 def test_a_manifest_names_columns_classes_splits_and_what_is_kept(data_folder: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_manifest_names_columns_classes_splits_and_what_is_kept(data_folder: P
         test = "test.txt"
         """,
     )
-    dataset = load(path)
+    dataset = open_data(path)
     assert dataset.class_names == ("no finding", "pneumonia")
     assert (len(dataset), len(dataset.where(TEST))) == (15, 4)
     notes = " ".join(dataset.notes)
@@ -75,7 +75,7 @@ def test_a_manifest_names_columns_classes_splits_and_what_is_kept(data_folder: P
 
 def test_folds_of_a_table_are_those_of_the_trainings(data_folder: Path) -> None:
     line = "{i}.png,{i % 2},{'test' if i < 4 else 'train'},{'abc'[i // 2 % 3]}"
-    dataset = load(write_table(data_folder, "file,label,split,fold", line))
+    dataset = open_data(write_table(data_folder, "file,label,split,fold", line))
     data = seal(dataset)
     assert dataset.n_folds == 3
     validations = [set(data.fold(i).validation.tolist()) for i in range(4)]
@@ -88,7 +88,7 @@ def test_folds_of_a_table_are_those_of_the_trainings(data_folder: Path) -> None:
 )
 def test_other_forms_of_the_same_table_are_the_same_data(data_folder: Path, change: str) -> None:
     path = write_table(data_folder, *SIMPLE)
-    plain = load(path).fingerprint
+    plain = open_data(path).fingerprint
     text = path.read_text()
     match change:
         case "gz":
@@ -103,7 +103,7 @@ def test_other_forms_of_the_same_table_are_the_same_data(data_folder: Path, chan
         case encoding:
             path.write_bytes(text.replace("label", "läbel").encode(encoding))
             path = manifest(data_folder, 'table = "labels.csv"\nlabel = "läbel"')
-    assert load(path).fingerprint == plain
+    assert open_data(path).fingerprint == plain
 
 
 REFUSED = {
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_refused_with_what_to_do(data_folder: Path, fault: 
     if fault == "a cell too many":
         path.write_text(path.read_text() + ",train")
     with pytest.raises(HpoError) as error:
-        load(manifest(data_folder, f'table = "labels.csv"\n{text}'))
+        open_data(manifest(data_folder, f'table = "labels.csv"\n{text}'))
     assert message in str(error.value)
     assert len(str(error.value).splitlines()) < 4
 
@@ -163,14 +163,14 @@ def test_a_table_that_says_too_little_is_refused(
     write_images(data_folder, ["images/0.png"])
     (data_folder / "labels.csv").write_text(content)
     with pytest.raises(DataError) as error:
-        load(data_folder)
+        open_data(data_folder)
     assert message in str(error.value)
 
 
 def test_missing_images_may_be_left_out(data_folder: Path) -> None:
     path = write_table(data_folder, *SIMPLE)
     path.write_text(path.read_text() + "\nimages/gone.png,sick,p0")
-    dataset = load(path, read_manifest({"skip_broken": True}, source="test"))
+    dataset = open_data(path, read_manifest({"skip_broken": True}, source="test"))
     assert len(dataset) == N
     assert "Left out: 1 of the images" in " ".join(dataset.notes)
 
@@ -182,6 +182,6 @@ def test_a_site_that_predicts_the_label_is_warned_of(
     data_folder: Path, site: str, is_warned: bool
 ) -> None:
     path = write_table(data_folder, "file,label,hospital", "{i}.png,{i % 2},{" + site + "}")
-    notes = " ".join(load(path).notes)
+    notes = " ".join(open_data(path).notes)
     warning = "Warning: the site alone predicts 100 % of the labels (the majority class 50 %)."
     assert (warning in notes) is is_warned

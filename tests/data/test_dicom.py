@@ -9,7 +9,7 @@ import pytest
 
 from hpo.data.images import decode_all
 from hpo.data.manifest import Manifest
-from hpo.data.source import describe, load
+from hpo.data.source import describe, open_data
 from hpo.errors import DataError
 from tests.data.conftest import noise
 
@@ -123,7 +123,7 @@ def rsna(folder: Path) -> Path:
 
 
 def test_the_table_of_rsna_is_read_beside_its_folders(data_folder: Path) -> None:
-    dataset = load(rsna(data_folder))
+    dataset = open_data(rsna(data_folder))
     assert len(dataset) == 20
     assert dataset.has_patients
     assert (dataset.patients_by, dataset.bits) == ("DICOM tag", 0)
@@ -157,7 +157,7 @@ def test_patients_are_those_of_the_tag_or_else_images_of_a_study_stay_together(
             StudyInstanceUID=study.format(i // 4) or None,
         )
     for _ in range(2):  # The second time from the cache.
-        dataset = load(data_folder)
+        dataset = open_data(data_folder)
         assert (len({*dataset.patients}), dataset.patients_by) == (n_patients, by)
 
 
@@ -168,7 +168,7 @@ def test_without_the_extra_one_line_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "pydicom", None)
     for skip_broken in (False, True):
         with pytest.raises(DataError, match=r"pip install 'hpo-toolkit\[dicom\]'") as error:
-            load(path, Manifest(skip_broken=skip_broken))
+            open_data(path, Manifest(skip_broken=skip_broken))
         assert len(str(error.value).splitlines()) == 1
     with pytest.raises(DataError, match="is a DICOM file"):
         describe(data_folder / "stage_2_train_labels.csv", Manifest())

@@ -10,7 +10,7 @@ from hpo.data.audit import audit
 from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION
 from hpo.data.image_folders import patients_of
 from hpo.data.manifest import Manifest
-from hpo.data.source import load
+from hpo.data.source import open_data
 from hpo.errors import DataError
 from tests.data.conftest import write_images
 
@@ -26,7 +26,7 @@ def test_folders_tell_split_and_class_and_names_tell_patients(release: Path) -> 
     (release / "__MACOSX/train/NORMAL").mkdir(parents=True)
     (release / "__MACOSX/train/NORMAL/._IM-0001-0001.png").touch()
     (release / "train/NORMAL/folder.png").mkdir()
-    dataset = load(release)
+    dataset = open_data(release)
     assert (dataset.format, dataset.name, dataset.is_phantom) == ("image folders", "xrays", False)
     assert list(dataset.split) == [TRAIN] * 24 + [VALIDATION] * 2 + [TEST] * 2
     assert list(dataset.labels) == [NORMAL] * 12 + [PNEUMONIA] * 12 + [NORMAL, PNEUMONIA] * 2
@@ -74,7 +74,7 @@ def test_files_that_are_only_numbered_alike_are_no_copies() -> None:
 def test_one_name_that_fits_does_not_make_all_patients_known(data_folder: Path) -> None:
     write_images(data_folder, [f"train/{kind}/{i}.png" for kind in CLASSES for i in range(6)])
     (data_folder / "train/NORMAL/0.png").rename(data_folder / "train/NORMAL/IM-0001-0001.png")
-    dataset = load(data_folder)
+    dataset = open_data(data_folder)
     assert not dataset.has_patients
     assert audit(dataset).own_folds is None
     assert dataset.notes[0].startswith("Patients are known from 1 of 12 file names. Each other")
@@ -93,7 +93,7 @@ def test_one_name_that_fits_does_not_make_all_patients_known(data_folder: Path) 
 def test_what_is_left_out_is_said_and_counted(release: Path, file: str, note: str) -> None:
     (release / file).parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (12, 12)).save(release / file, format="PNG")
-    dataset = load(release)
+    dataset = open_data(release)
     assert len(dataset) == 26
     assert note in " ".join(dataset.notes)
 
@@ -101,16 +101,16 @@ def test_what_is_left_out_is_said_and_counted(release: Path, file: str, note: st
 @pytest.mark.parametrize("bits", [10, 16])
 def test_16_bit_files_are_scaled_by_the_bits_that_are_used(data_folder: Path, bits: int) -> None:
     write_images(data_folder, [f"train/{kind}/{i}.png" for kind in CLASSES for i in range(6)])
-    stored = list(load(data_folder).originals(range(12)))
+    stored = list(open_data(data_folder).originals(range(12)))
     for file in data_folder.glob("train/*/*.png"):
         with Image.open(file) as image:
             wide = np.asarray(image).astype(np.uint16)
         Image.fromarray(wide << (bits - 8)).save(file)
-    dataset = load(data_folder)
+    dataset = open_data(data_folder)
     for wide, narrow in zip(dataset.originals(range(12)), stored, strict=True):
         assert np.abs(wide.astype(int) - narrow).max() <= 1
     assert f"({bits} bits) is read as black to white" in dataset.notes[0]
-    assert load(data_folder).notes == dataset.notes
+    assert open_data(data_folder).notes == dataset.notes
 
 
 def test_links_are_followed_where_images_are_read_and_a_broken_one_is_named(
@@ -122,16 +122,16 @@ def test_links_are_followed_where_images_are_read_and_a_broken_one_is_named(
     for kind in CLASSES:
         (link / "test" / kind).symlink_to(release / "test" / kind)
     (link / "round").symlink_to(link)
-    assert load(link).fingerprint == load(release).fingerprint
+    assert open_data(link).fingerprint == open_data(release).fingerprint
     (release / "train/NORMAL/IM-0008-0001.png").symlink_to("gone.png")
     with pytest.raises(DataError, match=r"IM-0008-0001\.png .* a link to a file that does not"):
-        load(link)
+        open_data(link)
 
 
 def test_a_split_without_a_class_is_named(release: Path) -> None:
     write_images(release, ["val/NORMAL/IM-0070-0001.png"])
     with pytest.raises(DataError, match="Every split needs a folder for each class") as error:
-        load(release)
+        open_data(release)
     assert str(error.value).splitlines()[1:] == ["  - validation has images in normal only"]
 
 
@@ -140,7 +140,7 @@ def test_a_name_that_cannot_be_shown_is_refused(release: Path, name: str) -> Non
     file = release / "train" / "NORMAL" / "IM-0001-0001.png"
     file.rename(file.with_name(name))
     with pytest.raises(DataError, match=r"characters in its name that cannot be shown\.") as error:
-        load(release)
+        open_data(release)
     assert str(error.value).isprintable()
 
 
@@ -148,13 +148,13 @@ def test_broken_files_are_all_named_at_once_or_left_out_on_request(release: Path
     broken = [f"IM-000{i}-0001.png" for i in (1, 2)]
     (release / "train/NORMAL" / broken[0]).write_bytes(b"no image")
     with pytest.raises(DataError, match=r"Replace the file, or remove it\. Or use --skip-broken"):
-        load(release)
+        open_data(release)
     (release / "train/NORMAL" / broken[1]).write_bytes(b"no image")
     with pytest.raises(DataError, match="2 images cannot be used") as error:
-        load(release)
+        open_data(release)
     assert all(name in str(error.value) for name in broken)
     for _ in range(2):
-        dataset = load(release, Manifest(skip_broken=True))
+        dataset = open_data(release, Manifest(skip_broken=True))
         assert len(dataset) == 24
         assert dataset.notes[0].startswith("Left out: 2 images that cannot be read (train/NORMAL")
     assert not set(broken) & {Path(file).name for file in dataset.files}

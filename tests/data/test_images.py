@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hpo.data.images import contact_sheet, decode, decode_all, resize
-from hpo.data.source import load, to_8_bits
+from hpo.data.source import open_data, to_8_bits
 from hpo.errors import DataError
 
 GRAY = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -158,10 +158,10 @@ def test_resizing_averages_stretches_and_stays_within_the_values_of_the_image() 
 
 
 def test_the_contact_sheet_has_a_row_per_split_and_class(release: Path, tmp_path: Path) -> None:
-    contact_sheet(load(release), tmp_path / "sheet.png")
+    contact_sheet(open_data(release), tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as image:
         sheet = np.asarray(image)
     row = len(sheet) // 4
     assert all(sheet[(i + 1) * row - 80].any() for i in range(4))
     with pytest.raises(DataError, match=r"missing/sheet\.png cannot be written"):
-        contact_sheet(load(release), tmp_path / "missing" / "sheet.png")
+        contact_sheet(open_data(release), tmp_path / "missing" / "sheet.png")

@@ -7,7 +7,7 @@ import pytest
 
 from hpo.data.dataset import TEST, TRAIN, VALIDATION
 from hpo.data.manifest import Manifest
-from hpo.data.source import describe, load
+from hpo.data.source import describe, open_data
 from hpo.errors import DataError
 from tests.data.conftest import write_images
 
@@ -65,7 +65,7 @@ READ = {
 def test_layouts_that_are_read(data_folder: Path, layout: str) -> None:
     places, sizes, names, manifest = READ[layout]
     write_images(data_folder, spread(*places))
-    dataset = load(data_folder, manifest)
+    dataset = open_data(data_folder, manifest)
     assert " ".join(dataset.class_names) == names
     found = tuple(len(dataset.where(split)) for split in (TRAIN, VALIDATION, TEST))
     assert found == sizes
@@ -79,7 +79,7 @@ def test_more_than_two_classes_stay_as_they_are_in_the_order_of_their_names(
     data_folder: Path,
 ) -> None:
     write_images(data_folder, spread(*splits("train", classes=("COVID", "type 10", "type 9"))))
-    dataset = load(data_folder)
+    dataset = open_data(data_folder)
     assert dataset.class_names == ("covid", "type 9", "type 10")
     for file, label in zip(dataset.files, dataset.labels, strict=True):
         assert dataset.class_names[label] in file.lower()
@@ -122,20 +122,20 @@ def test_layouts_that_are_refused_say_what_is_there_and_what_to_do(
     places, said, message = REFUSED[layout]
     write_images(data_folder, spread(*places))
     with pytest.raises(DataError) as error:
-        load(data_folder, Manifest.model_validate(said))
+        open_data(data_folder, Manifest.model_validate(said))
     assert message in str(error.value)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif", ".TIFF", ".webp", ".JPEG"])
 def test_every_usual_suffix_is_read(data_folder: Path, suffix: str) -> None:
     write_images(data_folder, spread("NORMAL", "PNEUMONIA", suffix=suffix))
-    assert len(load(data_folder)) == 12
+    assert len(open_data(data_folder)) == 12
 
 
 def test_a_test_set_that_is_drawn_keeps_patients_together_and_stays(data_folder: Path) -> None:
     write_images(data_folder, spread("NORMAL/p{i}", "PNEUMONIA/q{i}", n=10))
     write_images(data_folder, spread("NORMAL/p{i}/later", "PNEUMONIA/q{i}/later", n=10))
-    dataset = load(data_folder)
+    dataset = open_data(data_folder)
     assert dataset.patients_by == "folder"
     assert dataset.has_patients
     tested = dataset.where(TEST)
@@ -143,7 +143,7 @@ def test_a_test_set_that_is_drawn_keeps_patients_together_and_stays(data_folder:
     outside = dataset.patients[dataset.split != TEST]
     assert not set(dataset.patients[tested]) & set(outside)
     assert "No test set was found: 8 images (4 patients)" in " ".join(dataset.notes)
-    again = load(data_folder)
+    again = open_data(data_folder)
     assert again.fingerprint == dataset.fingerprint
 
 
@@ -156,14 +156,14 @@ def test_a_regular_expression_names_patients(data_folder: Path) -> None:
             for kind in ("NORMAL", "PNEUMONIA")
         ],
     )
-    dataset = load(data_folder, Manifest(patient_regex=r"/case(\d+)-"))
+    dataset = open_data(data_folder, Manifest(patient_regex=r"/case(\d+)-"))
     assert len(set(dataset.patients)) == 6
     assert dataset.patients_by == "--patient-regex"
 
 
 def test_patients_on_both_sides_may_be_allowed(data_folder: Path) -> None:
     write_images(data_folder, spread(*SHARED))
-    dataset = load(data_folder, Manifest(allow_shared_patients=True))
+    dataset = open_data(data_folder, Manifest(allow_shared_patients=True))
     assert "Warning: 12 patients" in " ".join(dataset.notes)
 
 
@@ -245,7 +245,7 @@ def test_tables_of_public_sets_are_read_as_they_are_and_described(
         *header, line = text.split("\n")
         lines = [line.format(**one) for one in each if len(tables) == 1 or one["split"] in name]
         (data_folder / name).write_text("\n".join([*header, *lines]))
-    dataset = load(data_folder / given, manifest)
+    dataset = open_data(data_folder / given, manifest)
     negative, positive, *others = (kind.partition("|")[0].lower() for kind in kinds.split("/"))
     assert dataset.class_names == (negative.removesuffix(".0"), positive.removesuffix(".0"))
     kind_of = {place.format(**one): str(one["kind"]).lower() for one in each}
@@ -259,7 +259,7 @@ def test_tables_of_public_sets_are_read_as_they_are_and_described(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     Path("chest.toml").write_text(describe(data_folder / given, manifest))
-    assert load(Path("chest.toml")).fingerprint == dataset.fingerprint
+    assert open_data(Path("chest.toml")).fingerprint == dataset.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -286,5 +286,5 @@ def test_tables_that_do_not_say_enough_are_refused(
     for name, text in tables.items():
         (data_folder / name).write_text(text)
     with pytest.raises(DataError) as error:
-        load(data_folder)
+        open_data(data_folder)
     assert message in str(error.value)

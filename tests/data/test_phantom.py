@@ -7,7 +7,7 @@ import pytest
 
 from hpo.data.dataset import PNEUMONIA, TEST, TRAIN
 from hpo.data.phantom import draw, write_phantom
-from hpo.data.source import load, open_data, open_table
+from hpo.data.source import open_data, open_table
 from hpo.errors import DataError
 
 # `open_data(None).fingerprint` with numpy 2.4 on x86-64, with and without its vector instructions
@@ -32,7 +32,7 @@ def test_the_same_seed_gives_the_same_bits_everywhere() -> None:
 def test_a_written_phantom_is_the_same_data_and_still_says_so(tmp_path: Path) -> None:
     write_phantom(tmp_path / "phantom", seed=1, size=16)
     assert [path.name for path in tmp_path.iterdir()] == ["phantom"]
-    written, drawn = load(tmp_path / "phantom"), open_table(draw(1, 16))
+    written, drawn = open_data(tmp_path / "phantom"), open_table(draw(1, 16))
     assert written.is_phantom
     assert written.fingerprint == drawn.fingerprint != open_table(draw(0, 16)).fingerprint
     assert written.files == drawn.files

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from hpo.data import cache, images
-from hpo.data.source import load
+from hpo.data.source import open_data
 from hpo.errors import DataError
 from tests.data.conftest import make_dataset
 
@@ -35,24 +35,24 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def test_a_path_without_data_says_what_is_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no .*gone.*\n.*train,val,test") as error:
-        load(tmp_path / "gone")
+        open_data(tmp_path / "gone")
     for way in ("--data", "normal.npy", "X_train"):
         assert way in str(error.value)
     with pytest.raises(DataError, match="holds no data set that can be read"):
-        load(tmp_path)
+        open_data(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "~no-such-user/x", "\udcff"])
 def test_an_impossible_path_is_refused(name: str) -> None:
     with pytest.raises(DataError, match=r"cannot be read: .*\. Give the path"):
-        load(Path(name))
+        open_data(Path(name))
 
 
 def test_arrays_further_down_are_pointed_at(tmp_path: Path) -> None:
     (tmp_path / "outer/xrays").mkdir(parents=True)
     np.save(tmp_path / "outer/xrays/normal.npy", IMAGES)
     with pytest.raises(DataError, match=rf"Did you mean {tmp_path / 'outer/xrays'}\?"):
-        load(tmp_path)
+        open_data(tmp_path)
 
 
 def test_one_class_alone_cannot_be_trained_on() -> None:
@@ -63,15 +63,15 @@ def test_one_class_alone_cannot_be_trained_on() -> None:
 def test_images_are_decoded_once_for_the_index_and_once_for_each_size(
     release: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = load(release)
+    first = open_data(release)
     assert len(decoded) == 26
     monkeypatch.chdir(release.parent)
-    again = load(Path(release.name))
+    again = open_data(Path(release.name))
     assert (again.fingerprint, again.source) == (first.fingerprint, str(release))
     np.testing.assert_array_equal(again.sizes, [[12, 16]] * 26)
     assert len(decoded) == 26
-    pixels = load(release).pixels_at(8)
-    np.testing.assert_array_equal(load(release).pixels_at(8), pixels)
+    pixels = open_data(release).pixels_at(8)
+    np.testing.assert_array_equal(open_data(release).pixels_at(8), pixels)
     assert len(decoded) == 52
     for resized, original in zip(pixels, first.originals(range(26)), strict=True):
         np.testing.assert_array_equal(resized, images.resize(original, 8))
@@ -100,9 +100,9 @@ def test_other_pixels_of_the_same_size_and_time_are_other_data(
 
     _write_again(file, 3)
     monkeypatch.setattr(Path, "stat", without_times)
-    before = load(release).fingerprint
+    before = open_data(release).fingerprint
     _write_again(file, 4)
-    assert load(release).fingerprint != before
+    assert open_data(release).fingerprint != before
 
 
 @pytest.mark.parametrize("kind", ["folder", "npy", "npz"])
@@ -123,7 +123,7 @@ def test_images_that_change_after_the_opening_are_not_used(
             _write_again(place / name, gray)
 
     change(1)
-    dataset = load(place)
+    dataset = open_data(place)
     before = np.array(dataset.pixels_at(8))
     change(2)
     with pytest.raises(DataError, match="has changed since it was opened"):
@@ -131,8 +131,8 @@ def test_images_that_change_after_the_opening_are_not_used(
     kept = [file.name for file in (cache_folder / "pixels").iterdir()]
     assert kept == [f"{dataset.fingerprint}-8.npy"]
     change(1)
-    np.testing.assert_array_equal(load(place).pixels_at(8), before)
-    assert load(place).pixels_at(9).shape == (len(dataset), 9, 9)
+    np.testing.assert_array_equal(open_data(place).pixels_at(8), before)
+    assert open_data(place).pixels_at(9).shape == (len(dataset), 9, 9)
 
 
 def test_images_that_change_while_they_are_read_are_not_kept(
@@ -147,7 +147,7 @@ def test_images_that_change_while_they_are_read_are_not_kept(
 
     monkeypatch.setattr(images, "decode", change_and_decode)
     with pytest.raises(DataError, match="changed while it was read"):
-        load(release)
+        open_data(release)
     assert not (cache_folder / "index").exists()
 
 
@@ -155,7 +155,7 @@ def test_the_fingerprint_depends_on_labels_splits_siblings_and_pixels_alone(
     release: Path, tmp_path: Path
 ) -> None:
     elsewhere = shutil.copytree(release, tmp_path / "elsewhere")
-    assert load(elsewhere).fingerprint == load(release).fingerprint
+    assert open_data(elsewhere).fingerprint == open_data(release).fingerprint
     same = make_dataset([0, 1, 0, 1])
     others = [
         make_dataset([0, 1, 1, 0]),
@@ -175,15 +175,15 @@ def test_the_fingerprint_depends_on_labels_splits_siblings_and_pixels_alone(
 def test_what_is_damaged_in_the_cache_is_made_again(
     release: Path, cache_folder: Path, decoded: list[Path], content: bytes | None
 ) -> None:
-    before, fingerprint = np.array(load(release).pixels_at(8)), load(release).fingerprint
+    before, fingerprint = np.array(open_data(release).pixels_at(8)), open_data(release).fingerprint
     for file in [*(cache_folder / "pixels").iterdir(), *(cache_folder / "index").iterdir()]:
         if content is None:  # A pipe is not waited for.
             file.unlink()
             os.mkfifo(file)
         else:
             file.write_bytes(content)
-    assert load(release).fingerprint == fingerprint
-    np.testing.assert_array_equal(load(release).pixels_at(8), before)
+    assert open_data(release).fingerprint == fingerprint
+    np.testing.assert_array_equal(open_data(release).pixels_at(8), before)
     assert len(decoded) == 104
 
 
@@ -216,10 +216,10 @@ def test_a_broken_off_write_leaves_nothing(cache_folder: Path) -> None:
 def test_without_a_place_for_the_cache_all_stays_in_memory(
     release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = load(release)
+    before = open_data(release)
     (tmp_path / "file").touch()
     monkeypatch.setenv("HPO_CACHE", str(tmp_path / "file" / "cache"))
-    dataset = load(release)
+    dataset = open_data(release)
     assert dataset.fingerprint == before.fingerprint
     np.testing.assert_array_equal(dataset.pixels_at(8), before.pixels_at(8))
     assert dataset.pixels_at(8) is dataset.pixels_at(8)

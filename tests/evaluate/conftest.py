@@ -11,7 +11,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from hpo.data.dataset import TEST, Dataset, seal
-from hpo.data.source import load
+from hpo.data.source import open_data
 from hpo.evaluate.records import Evaluation
 from hpo.evaluate.test import open_test
 from hpo.storage.database import Database
@@ -46,7 +46,7 @@ class Finished:
     values: dict[float, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.dataset: Dataset = load(self.data)
+        self.dataset: Dataset = open_data(self.data)
         self.sealed = seal(self.dataset)
         info = DataInfo(
             path=str(self.data),

@@ -57,7 +57,7 @@ def test_equal_configurations_show_no_significant_difference() -> None:
     assert found.sentence.startswith("32 vs 64: no significant difference on the test")
     same = pair(answered(right(0.8, 1)), answered(right(0.8, 1)))
     assert (same.is_real, same.difference) == (False, 0.0)
-    assert "the same predictions" in same.sentence
+    assert "equally many correct answers" in same.sentence
 
 
 def test_three_repeats_are_judged_by_the_unsteadiest_pair_of_their_sweep() -> None:

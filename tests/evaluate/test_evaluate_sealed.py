@@ -8,7 +8,7 @@ import pytest
 
 from hpo import Settings, grid
 from hpo.data.dataset import TEST, Dataset, seal
-from hpo.data.source import load
+from hpo.data.source import open_data
 from hpo.study.summary import to_document
 from tests.test_architecture import MODULES, imports, is_within
 
@@ -51,7 +51,7 @@ def test_every_chooser_is_a_module() -> None:
 
 
 def test_what_training_may_see_does_not_depend_on_test_labels(xrays: Path) -> None:
-    dataset = load(xrays)
+    dataset = open_data(xrays)
     one, other = seal(dataset), seal(relabelled(dataset))
     assert len(one.labels) == one.n_pool == len(dataset) - one.n_test
     assert (one.labels == other.labels).all()
@@ -75,7 +75,7 @@ def test_turned_test_labels_change_no_score_and_no_choice(
         storage="sqlite:///one/hpo.db",
     )
     first = to_document(grid(["batch_size"], settings))
-    turned = relabelled(load(xrays))
+    turned = relabelled(open_data(xrays))
     monkeypatch.setattr("hpo.run.plan.open_data", lambda *_: turned)
     monkeypatch.setenv("HPO_RUNS", str(xrays.parent / "others"))
     second = to_document(grid(["batch_size"], replace(settings, storage="sqlite:///two/hpo.db")))
