@@ -108,14 +108,20 @@ def interval(values: Sequence[float] | Array, digits: int = 2) -> list[float]:
     return [round(float(x), digits) for x in (found.mean(), *ends)]
 
 
-def figures(name: str, replays: dict[int, Replay], today: dict[int, Replay]) -> dict[str, Any]:
-    """Return the figures of a sampler compared with the search as it is."""
+def minus(replays: dict[int, Replay], others: dict[int, Replay], n: int) -> list[float]:
+    """Return how much better the winners of `n` trials are than those of others, by seed."""
+    pairs = [s for s in replays.keys() & others.keys() if len(others[s].true) >= n]
+    pairs = sorted(s for s in pairs if len(replays[s].true) >= n)
+    won = [[one[s].true[one[s].winner(n, 5, 5)] for s in pairs] for one in (replays, others)]
+    return interval(np.subtract(*won)) if len(pairs) > 1 else []
+
+
+def figures(name: str, replays: dict[int, Replay], **others: dict[int, Replay]) -> dict[str, Any]:
+    """Return the figures of a sampler, also compared with others."""
     found: dict[str, Any] = {"way": name, "n_replays": len(replays)}
-    both = sorted(replays.keys() & today.keys())
     for n in (50, 100):
         ours = {s: r for s, r in replays.items() if len(r.true) >= n}
-        pairs = [s for s in both if s in ours and len(today[s].true) >= n]
-        if len(pairs) < 2:
+        if len(ours) < 2:
             continue
         won = {s: r.winner(n, 5, 5) for s, r in ours.items()}
         alone = {s: r.winner(n, 0, 0) for s, r in ours.items()}
@@ -123,9 +129,7 @@ def figures(name: str, replays: dict[int, Replay], today: dict[int, Replay]) -> 
             "n_replays": len(ours),
             "named_alone": interval([ours[s].true[i] for s, i in alone.items()]),
             "winner": interval([ours[s].true[i] for s, i in won.items()]),
-            "minus_today": interval(
-                [ours[s].true[won[s]] - today[s].true[today[s].winner(n, 5, 5)] for s in pairs]
-            ),
+            **{f"minus_{other}": minus(ours, them, n) for other, them in others.items()},
             "best_found": interval([r.true[:n].max() for r in ours.values()]),
             "pruned": round(float(np.mean([(r.seen[:n] < 0).mean() for r in ours.values()])), 3),
             "curse": interval([ours[s].fresh[i].mean() - ours[s].true[i] for s, i in won.items()]),
@@ -203,12 +207,17 @@ def main() -> None:
     for kind, truth in truths.items():
         files = sorted(asked.folder.glob(f"{kind}-*.jsonl"))
         read_all = {path.stem.removeprefix(f"{kind}-"): read(path, truth) for path in files}
-        today, _ = read_all["tpe_today-6-median-any"]
+        others = {
+            short: read_all[f"{way}-6-median-any"][0]
+            for short, way in (("today", "tpe_today"), ("gp", "gp_sobol10"))
+        }
         random, _ = read_all["random-6-median-any"]
         goal = float(np.mean([one.true[one.winner(50, 5, 5)] for one in random.values()]))
         for name, (replays, seconds) in read_all.items():
             row = {"truth": kind, "seconds_per_trial": round(seconds, 3)}
-            row |= figures(name, replays, today) | {"trials_to_random": trials_to(replays, goal)}
+            row |= figures(name, replays, **others) | {
+                "trials_to_random": trials_to(replays, goal)
+            }
             result["replays"].append(row)
             print(json.dumps(row), flush=True)
             if name.endswith("6-median-any"):

@@ -2,8 +2,9 @@
 
 The trainings are those of `hpo search --space benchmarks/sampler_space.toml --pruner none
 --finalists 0` with `--sampler random --trials 120 --repeats 5 --seed 1`, then `--sampler random
---trials 400 --seed 0`, `--sampler tpe --trials 60 --seed 2` and `--sampler gp --trials 60 --seed
-3`, and of `--storage` further repeats of some. One row is one training.
+--trials 400 --seed 0`, `--sampler tpe --trials 60 --seed 2`, `--sampler gp --trials 60 --seed 3`
+and `--sampler random --trials 24 --seed 4`, and of `--storage` further repeats of some. One row is
+one training.
 """
 
 import argparse

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from hpo.choices import ScoredWeights
-from hpo.study.intervals import gather_evidence, settled_score
+from hpo.stats.intervals import wilson
+from hpo.study.intervals import gather_evidence, mean_score, settled_score
 from hpo.study.score import SCORES
 from hpo.study.summary import Repeat
 from hpo.training.engine import Epoch, OtherWeights, Run
+from tests.clocked_studies import record
 
 ACCURACY, STRESS = SCORES["accuracy"], SCORES["stress_accuracy"]
 
@@ -134,3 +136,23 @@ def test_the_scores_and_answers_of_the_other_weights_are_gathered_where_asked() 
     scores, _, basis = gather_evidence(KEPT, ACCURACY, lacking, "average")
     assert scores == {"a": [0.6], "b": [0.8]}
     assert "1 of 2 trainings lack a score of the other weights" in basis
+
+
+def test_an_older_run_has_no_score_of_a_newer_metric() -> None:
+    older = run([0.5, 0.6])
+    assert SCORES["brier"].of_run(older) is None
+    assert SCORES["stress_brier"].of_run(older) is None
+
+
+@pytest.mark.parametrize("score", ["accuracy", "stress_accuracy"])
+def test_equal_repeats_are_as_wide_as_their_images_allow(score: str) -> None:
+    info = replace(record().data, n_train=32, n_validation=8, has_own_validation=False)
+    one = replace(record(), data=info, metric=score)
+    repeats = [
+        Repeat(trial=i, repeat=i, seed=i, fold=fold, state="complete", score=1.0)
+        for i, fold in enumerate((0, 1, 6))
+    ]
+    found = mean_score(repeats, one)
+    assert found
+    # Fold 6 holds images of all five, but as many as fold 1.
+    assert (found.low, found.high) == pytest.approx(wilson(1.0, 16))

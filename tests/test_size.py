@@ -9,9 +9,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 MOST_FILES: Final = 133
-MOST_LINES: Final = 25_404
+MOST_LINES: Final = 25_452
 MOST_RECORDS: Final = 100
-MOST_LINES_OF_TESTS: Final = 15_245
+MOST_LINES_OF_TESTS: Final = 15_353
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 

@@ -30,6 +30,13 @@ def test_the_sources_own_split_is_measured_not_trusted() -> None:
     assert (found.own_folds.n_with_sibling, found.own_folds.share) == (1, 0.5)
 
 
+def test_a_small_data_set_has_random_splits_too() -> None:
+    split = [TRAIN] * 4 + [VALIDATION] * 2
+    found = audit(make_dataset([0, 1, 0, 1, 0, 1], split=split, patients="aabbcd"))
+    assert found.random_split is not None
+    assert found.random_split.n_validation == 2
+
+
 def test_patients_in_test_and_outside_it_are_named() -> None:
     keys = [f"p{i}" for i in range(10)] + ["p3", "q"]
     found = audit(make_dataset([0, 1] * 6, split=[TRAIN] * 10 + [TEST] * 2, patients=keys))

@@ -185,3 +185,53 @@ def test_a_site_that_predicts_the_label_is_warned_of(
     notes = " ".join(open_data(path).notes)
     warning = "Warning: the site alone predicts 100 % of the labels (the majority class 50 %)."
     assert (warning in notes) is is_warned
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "place"),
+    [
+        ("split", "('train', 'train', 'val', 'test')[i % 4]", "in validation and training"),
+        ("fold", "i % 2", "in several folds"),
+    ],
+)
+def test_patients_on_both_sides_of_validation_or_folds_are_refused(
+    data_folder: Path, column: str, cell: str, place: str
+) -> None:
+    patient = "{'t' if i % 4 == 3 else i // 4}" if column == "split" else "{i // 4}"
+    line = f"{{i}}.png,{{i // 4 % 2}},{patient},{{{cell}}}"
+    path = write_table(data_folder, f"file,label,patient,{column}", line)
+    with pytest.raises(DataError, match=f"patients .* are {place}|patients .* {place}, by"):
+        open_data(path)
+    shared = read_manifest({"allow_shared_patients": True}, source="test")
+    assert f"{place}: scores may be too good" in " ".join(open_data(path, shared).notes)
+
+
+def test_a_list_of_test_images_has_one_of_them_on_each_line(data_folder: Path) -> None:
+    path = write_table(data_folder, "file,label", "{i}.png,{i // 2 % 2}")
+    (data_folder / "images/20.png").rename(data_folder / "images/scan 20.png")
+    path.write_text(path.read_text().replace("20.png", "scan 20.png"))
+    listed = data_folder / "test.txt"
+    listed.write_text("scan 20.png\n\np11 22.png sick")
+    chest = manifest(data_folder, 'table = "labels.csv"\ntest = "test.txt"')
+    assert len(open_data(chest).where(TEST)) == 2
+    listed.write_text("scan 20.png\nimage_21.png")
+    with pytest.raises(DataError, match=r"test.txt lists 1 image that are not .*image_21"):
+        open_data(chest)
+    dataset = open_data(chest, read_manifest({"skip_broken": True}, source="test"))
+    assert len(dataset.where(TEST)) == 1
+    assert "1 of the images listed for testing" in " ".join(dataset.notes)
+
+
+def test_an_image_is_not_in_two_splits(data_folder: Path) -> None:
+    line = "{i}.png,{i // 2 % 2},{('train', 'test')[i % 2]}"
+    path = write_table(data_folder, "file,label,split", line)
+    path.write_text(path.read_text() + "\n0.png,0,test")
+    with pytest.raises(DataError, match=r"1 image with different splits.*images/0"):
+        open_data(path)
+
+
+def test_a_name_without_suffix_that_two_images_share_is_none_of_them(data_folder: Path) -> None:
+    path = write_table(data_folder, "file,label", "{i},{i % 2}")
+    write_images(data_folder, ["images/0.jpg"])
+    with pytest.raises(DataError, match="names 1 image not in the folders of images: 0"):
+        open_data(path)

@@ -15,7 +15,8 @@ from hpo.evaluate.configurations import gather
 from hpo.evaluate.records import to_document
 from hpo.evaluate.test import read_evaluation
 from hpo.study.gathering import summarize
-from hpo.study.record import LIBRARY
+from hpo.study.record import LIBRARY, Goal
+from hpo.study.study import raise_goal
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import Opening, read_openings
 from tests.evaluate.conftest import Finished, able, guess
@@ -197,3 +198,15 @@ def test_a_test_without_both_classes_is_refused(
     with pytest.raises(DataError, match=words):
         grid.open()
     assert sealed(grid)
+
+
+def test_a_result_belongs_to_the_trainings_that_a_configuration_is_judged_by(
+    grid: Finished,
+) -> None:
+    found, best = grid.open(), summary(grid).best
+    assert best
+    assert found.of(best) is not None
+    for value in (8, 16):
+        grid.add(value, 3)
+    raise_goal(grid.study, Goal(4))
+    assert found.of(summary(grid).best) is None

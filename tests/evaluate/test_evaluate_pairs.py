@@ -108,3 +108,11 @@ def test_two_repeats_that_disagree_are_too_few_for_an_interval() -> None:
     found = pair(answered(right(0.5, 2)), answered(split))
     said = "no significant difference on the test with 2 repeats, too few for an interval."
     assert found.sentence == f"32 vs 64: {said}"
+
+
+def test_images_of_one_patient_prove_nothing() -> None:
+    one = draw_weights(np.zeros(N, int), seed=0)
+    a, b = ({i: (share(row)(one), row) for i, row in enumerate(right(s, 3))} for s in (0.6, 0.9))
+    (found,) = compare({32: a, 64: b}, [(32, 64)], overlap=0.25, n_patients=1)
+    assert (found.p_value, found.is_real, found.answer) == (None, False, "undecided")
+    assert "two patients or more" in found.sentence

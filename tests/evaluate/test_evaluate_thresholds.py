@@ -35,7 +35,7 @@ cases = st.integers(0, 10**6).map(make_case)
     ],
 )
 def test_anything_else_is_refused_with_what_is_allowed(text: str, words: str) -> None:
-    for allowed in ("0.25", "youden", "sensitivity=1"):
+    for allowed in ("0.25", "youden", "sensitivity=1", "0.9999999"):
         assert read_rule(allowed).text == allowed
     with pytest.raises(UsageError, match="--threshold") as error:
         read_rule(text)

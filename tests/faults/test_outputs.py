@@ -82,7 +82,7 @@ class Refusing:
         def find(*_: object) -> None:
             raise self.error
 
-        RunStore.find = find  # type: ignore[method-assign,assignment]
+        RunStore.read = find  # type: ignore[method-assign,assignment]
 
 
 def test_memory_that_the_system_refuses_is_one_message(study: Study) -> None:
