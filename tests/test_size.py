@@ -11,7 +11,7 @@ ROOT: Final = Path(__file__).parents[1]
 MOST_FILES: Final = 133
 MOST_LINES: Final = 25_452
 MOST_RECORDS: Final = 100
-MOST_LINES_OF_TESTS: Final = 15_353
+MOST_LINES_OF_TESTS: Final = 15_349
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 
