@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data.dataset import TEST
-from hpo.data.source import load
+from hpo.data.source import open_data
 from hpo.errors import HpoError
 from hpo.files import write_atomic
 from hpo.storage.url import DEFAULT_URL
@@ -75,7 +75,7 @@ def _judge(parts: dict[Part, list[list[Run]]], *, is_open: bool) -> Findings:
     tables: dict[str, tuple[Judged, ...]] = {}
     notes: dict[str, str] = {}
     for part, trained in parts.items():
-        dataset = load(part.data)
+        dataset = open_data(part.data)
         for shift, among in _tests(part, len(dataset.where(TEST))):
             for half, chosen in halves(dataset, among).items():
                 if half == "kept_back" and not is_open:
