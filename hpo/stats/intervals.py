@@ -8,7 +8,7 @@ from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 Scores: TypeAlias = Iterable[float | None]
 Floats: TypeAlias = NDArray[np.float64]
@@ -29,6 +29,8 @@ class Interval:
     high: float | None
     deviation: float | None
     n: Annotated[int, Field(alias="n_repeats")]
+
+    __pydantic_config__ = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
 
 def mean_interval(scores: Scores, *, level: float = 0.95, overlap: float = 0.0) -> Interval:
