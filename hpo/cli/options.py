@@ -110,7 +110,7 @@ SharedPatients = Annotated[
     bool,
     Option(
         "--allow-shared-patients",
-        help="Allow patients who are both in the test set and outside it.",
+        help="Allow patients who are on both sides of a split, such as test and training.",
     ),
 ]
 SkipBroken = Annotated[
