@@ -110,8 +110,8 @@ def interval(values: Sequence[float] | Array, digits: int = 2) -> list[float]:
 
 def minus(replays: dict[int, Replay], others: dict[int, Replay], n: int) -> list[float]:
     """Return how much better the winners of `n` trials are than those of others, by seed."""
-    pairs = [s for s in replays.keys() & others.keys() if len(others[s].true) >= n]
-    pairs = sorted(s for s in pairs if len(replays[s].true) >= n)
+    both = sorted(replays.keys() & others.keys())
+    pairs = [s for s in both if min(len(replays[s].true), len(others[s].true)) >= n]
     won = [[one[s].true[one[s].winner(n, 5, 5)] for s in pairs] for one in (replays, others)]
     return interval(np.subtract(*won)) if len(pairs) > 1 else []
 

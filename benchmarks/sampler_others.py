@@ -4,6 +4,7 @@ CMA-ES of Optuna needs `pip install cmaes`, SMAC3 `pip install smac`, Ax `pip in
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -21,7 +22,7 @@ Tried = dict[str, Any]
 _N_TRIALS: Final = 60
 
 
-class Remembering:
+class Remembering(ABC):
     """A search that starts with the base, and is told each result once, in order.
 
     A pruned configuration has its last score, where the sampler knows nothing of pruning.
@@ -40,15 +41,17 @@ class Remembering:
         self._asked.append(asked)
         return active(SPACE, params)
 
+    @abstractmethod
     def tell_base(self, base: Tried) -> None:
         """Tell the result of the first configuration, which is given."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ask(self) -> tuple[Any, dict[str, Scalar]]:
-        raise NotImplementedError
+        """Return a proposal as the sampler names it, and its parameters."""
 
+    @abstractmethod
     def _tell(self, asked: Any, one: Tried) -> None:
-        raise NotImplementedError
+        """Tell the result of a proposal."""
 
 
 def _last_score(one: Tried) -> float:

@@ -166,7 +166,6 @@ class Search:
         self, truth: Truth, setting: Setting, seed: int, components: Components | None = None
     ) -> None:
         self.truth, self.setting, self.seed = truth, setting, seed
-        self.way = WAYS.get(setting.way, Way(RandomSampler))
         self.known: list[FrozenTrial] = []
         self.memory = OTHERS[setting.way](seed) if setting.way in OTHERS else None
         self.of_fold = FoldFunctions(components, seed) if components else None
@@ -189,13 +188,13 @@ class Search:
             return dict(base.params)
         if self.memory:
             return self.memory.propose(known)
-        n_complete = sum(one["score"] is not None for one in known)
-        if self.way.n_start and (len(tried) < self.way.n_start or n_complete < LEAST_COMPLETE):
+        way, n_complete = WAYS[self.setting.way], sum(one["score"] is not None for one in known)
+        if way.n_start and (len(tried) < way.n_start or n_complete < LEAST_COMPLETE):
             return _sobol(self.seed)[len(tried)]
         for one in known[len(self.known) :]:
-            self.known.append(_as_trial(one, self.way, is_known=True))
-        running = [_as_trial(one, self.way, is_known=False) for one in tried[len(known) :]]
-        return _proposed(self.way, [*self.known, *running], digest(self.seed, len(tried)))
+            self.known.append(_as_trial(one, way, is_known=True))
+        running = [_as_trial(one, way, is_known=False) for one in tried[len(known) :]]
+        return _proposed(way, [*self.known, *running], digest(self.seed, len(tried)))
 
     def _train(self, params: Params, limits: dict[int, float], ordinal: int) -> Tried:
         rng = np.random.default_rng([self.seed, ordinal])

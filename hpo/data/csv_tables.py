@@ -143,16 +143,40 @@ def _images_of(
 ) -> list[tuple[dict[str, str], str]]:
     """Return the lines with their images, without those that are left out."""
     found = [(line, find(line[column])) for line in lines]
-    missing = [*dict.fromkeys(line[column] for line, image in found if not image)]
-    if missing and not manifest.skip_broken:
+    missing = [line[column] for line, image in found if not image]
+    _leave_out(missing, source, notes, is_allowed=manifest.skip_broken)
+    return [(line, image) for line, image in found if image]
+
+
+def _leave_out(
+    missing: Sequence[str], source: Path, notes: list[str], *, is_allowed: bool
+) -> None:
+    """Note the images that a source names and that are missing, or refuse them."""
+    if not (names := [*dict.fromkeys(missing)]):
+        return
+    if not is_allowed:
         raise DataError(
-            f"{source} names {count(len(missing), 'image')} not in the folders of images: "
-            f"{named([*map(printable, missing)])}. Correct images in the manifest, or use "
+            f"{source} names {count(len(names), 'image')} not in the folders of images: "
+            f"{named([*map(printable, names)])}. Correct images in the manifest, or use "
             "--skip-broken to leave them out."
         )
-    if missing:
-        notes.append(f"Left out: {len(missing):,} of the images that the table names: missing.")
-    return [(line, image) for line, image in found if image]
+    notes.append(f"Left out: {len(names):,} of the images that {source.name} names: missing.")
+
+
+def _tested(list_of_tests: Path, find: _Find, manifest: Manifest, notes: list[str]) -> set[str]:
+    """Return the images of a list: a name on each line, which other words may surround."""
+    try:
+        listed = list_of_tests.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as problem:
+        raise DataError(
+            f"The list of test images {list_of_tests} cannot be read: {problem}. It must hold one "
+            "image per line."
+        ) from None
+    of_line = {line: {find(word) or "" for word in (line, *line.split())} for line in listed}
+    tested = set[str]().union(*of_line.values()) - {""}
+    missing = [line for line, found in of_line.items() if line.strip() and not any(found)]
+    _leave_out(missing, list_of_tests, notes, is_allowed=manifest.skip_broken and bool(tested))
+    return tested
 
 
 def _splits(
@@ -164,27 +188,7 @@ def _splits(
     notes: list[str],
 ) -> Callable[[str, str], int | None]:
     """Return a function that finds the split of an image: by test list, cell or folder."""
-    tested, missing = set[str](), list[str]()
-    try:
-        if manifest.test:
-            listed = (base / manifest.test).read_text(encoding="utf-8-sig").splitlines()
-            # In some lists further words follow or precede the image.
-            of_line = {line: {find(line) or "", *map(find, line.split())} for line in listed}
-            missing = [line for line, found in of_line.items() if line.strip() and not any(found)]
-            tested = {image for found in of_line.values() for image in found if image}
-    except (OSError, ValueError) as problem:
-        raise DataError(
-            f"The list of test images {base / manifest.test} cannot be read: {problem}. It must "
-            "hold one image per line."
-        ) from None
-    if missing and (not tested or not manifest.skip_broken):
-        raise DataError(
-            f"{manifest.test} lists {count(len(missing), 'image')} that are not in the folders of "
-            f"images: {named([*map(printable, missing)])}. Correct the list, or use "
-            "--skip-broken to leave them out."
-        )
-    if missing:
-        notes.append(f"Left out: {len(missing):,} of the images listed for testing: missing.")
+    tested = _tested(base / manifest.test, find, manifest, notes) if manifest.test else set()
     tops = {image: SPLIT_NAMES.get(image.partition("/")[0].casefold()) for image in images}
     has_splits = len({*tops.values()}) > 1
 

@@ -1,6 +1,5 @@
 """The description of a data set: a manifest (TOML), or options of a command."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from re import Pattern
@@ -8,7 +7,7 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
-from hpo.config import STRICT, did_you_mean, faults
+from hpo.config import STRICT, did_you_mean, faults, toml
 from hpo.errors import UsageError, fault_list
 from hpo.files import read_toml
 
@@ -100,7 +99,7 @@ def to_toml(manifest: Manifest, comments: Sequence[str]) -> str:
     lines = [f"# {comment}" for comment in comments]
     for key, value in manifest.model_dump(mode="json", exclude_defaults=True).items():
         if isinstance(value, dict):
-            entries = [f"{_text(k)} = {_text(v)}" for k, v in value.items()]
+            entries = [f"{toml(k)} = {_text(v)}" for k, v in value.items()]
             lines.append(f"{key} = {{ {', '.join(entries)} }}")
         else:
             lines.append(f"{key} = {_text(value)}")
@@ -108,5 +107,4 @@ def to_toml(manifest: Manifest, comments: Sequence[str]) -> str:
 
 
 def _text(value: object) -> str:
-    one = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return json.dumps(one, ensure_ascii=False)
+    return toml(value[0] if isinstance(value, list) and len(value) == 1 else value)

@@ -51,6 +51,11 @@ class Row(NamedTuple):
     label: int = 0
 
     @property
+    def place(self) -> tuple[int | None, str, str]:
+        """The split, the fold and the patient."""
+        return self.split, self.fold, self.patient
+
+    @property
     def whose(self) -> str:
         """A key of the patient: the image itself if nothing else is known."""
         return self.patient or self.image
@@ -98,12 +103,7 @@ def settle(table: Table, manifest: Manifest) -> Table:
             n_repeated += 1
             first = used[row.image]
             contradictory += [row.image] * (first.label != label)
-            is_same = (first.split, first.fold, first.patient) == (
-                row.split,
-                row.fold,
-                row.patient,
-            )
-            misplaced += [row.image] * (not is_same)
+            misplaced += [row.image] * (first.place != row.place)
     if contradictory:
         raise DataError(
             f"{table.location} lists {count(len(contradictory), 'image')} with different labels: "

@@ -228,23 +228,18 @@ def _comparison(
 
 
 def _sentence(a: str, b: str, interval: Interval, is_real: bool) -> str:
-    low, high, mean = interval.low, interval.high, interval.mean
-    if low is None or high is None or mean is None:
+    low, high, mean = interval.low, interval.high, interval.mean or 0.0
+    winner, loser = (b, a) if mean > 0 else (a, b)
+    better = f"{winner} has a higher test accuracy than {loser}, by {100 * abs(mean):.1f} points"
+    if low is None or high is None:
         if not mean:
             return f"{a} vs {b}: equally many correct answers on the test."
         if not is_real:
             return f"{a} vs {b}: an interval needs test images of two patients or more."
-        winner, loser = (b, a) if mean > 0 else (a, b)
-        return (
-            f"{winner} has a higher test accuracy than {loser}, by {100 * abs(mean):.1f} points."
-        )
+        return f"{better}."
     if is_real:
-        winner, loser = (b, a) if mean > 0 else (a, b)
         least, most = sorted((100 * abs(low), 100 * abs(high)))
-        text = (
-            f"{winner} has a higher test accuracy than {loser}, by {100 * abs(mean):.1f} points "
-            f"(95 % interval {least:.1f} to {most:.1f})."
-        )
+        text = f"{better} (95 % interval {least:.1f} to {most:.1f})."
     else:
         bounds = f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f} points)"
         few = f"with {count(interval.n, 'repeat')}, too few for an interval"

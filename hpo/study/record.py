@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator, TypeAdapter
 
 from hpo import space as spaces
 from hpo.choices import Pruner, Sampler, ScoredWeights
-from hpo.data.dataset import CLASS_NAMES, TEST, VALIDATION, Dataset, count_classes
+from hpo.data.dataset import CLASS_NAMES, N_FOLDS, TEST, VALIDATION, Dataset, count_classes
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.errors import UsageError
 from hpo.space import Space
@@ -45,7 +45,7 @@ class DataInfo:
     Without `has_own_validation`, `n_train` and `n_validation` are the means over the folds.
     `notes` and `bits` are those of the data set; `classes` counts the images of each class that
     are not test (missing in older studies). `manifest` holds the description given on the command
-    line. `has_named_folds` says that the source names the folds, which are then always the same.
+    line. `n_named_folds` counts the folds that the source names, which are always the same.
     `patients_by` says what identifies all patients, empty if they are unknown, None in older
     studies.
     """
@@ -63,14 +63,12 @@ class DataInfo:
     classes: Mapping[str, Count] = field(default_factory=dict)
     manifest: Manifest = NO_MANIFEST
     patients_by: str | None = None
-    has_named_folds: bool = False
+    n_named_folds: Count = 0
 
     @property
     def n_folds(self) -> int:
         """The number of folds that together validate on every image."""
-        if self.has_own_validation or not self.n_validation:
-            return 1
-        return round((self.n_train + self.n_validation) / self.n_validation)
+        return 1 if self.has_own_validation else self.n_named_folds or N_FOLDS
 
     @property
     def makeup(self) -> str:
@@ -123,7 +121,7 @@ def describe_data(
         classes=count_classes(dataset.class_names, dataset.labels[dataset.split != TEST]),
         manifest=manifest,
         patients_by=dataset.patients_by if dataset.has_patients else "",
-        has_named_folds=dataset.folds is not None and not own,
+        n_named_folds=0 if own or dataset.folds is None else dataset.n_folds,
     )
 
 

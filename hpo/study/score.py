@@ -52,10 +52,9 @@ class Score:
         """Return the score from plain metrics and metrics by change; None if not measured."""
         if not self.is_stressed:
             return validation.get(self.metric)
-        found = [metrics.get(self.metric) for metrics in stress.values()]
-        measured = [value for value in found if value is not None]
         # Older runs lack newer metrics.
-        return fmean(measured) if measured and len(measured) == len(found) else None
+        found = [metrics[self.metric] for metrics in stress.values() if self.metric in metrics]
+        return fmean(found) if found and len(found) == len(stress) else None
 
     def of_epoch(self, epoch: Epoch) -> float | None:
         """Return the score of an epoch; None if not measured under stress."""

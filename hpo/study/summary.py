@@ -315,22 +315,20 @@ def sentences(summary: StudySummary) -> list[str]:
         return []
     n = len(finalists.members)
     n_met = sum(not summary.shortfall(member) for member in finalists.members)
-    required = summary.record.require and f" with {summary.record.required}"
+    every, one = f"{n} finalists", "finalist"
+    if summary.record.require:
+        every = f"the {n_met} of {n} finalists with {summary.record.required}"
+        one = f"one of {n} finalists with {summary.record.required}"
+    place = (
+        f"{winner.tag} is the only {one}" if n_met == 1 else f"{winner.tag} is the best of {every}"
+    )
     if not n_met:
         place = f"{winner.tag} of {n} finalists comes nearest to the requirements"
-    elif n_met == 1:
-        place = f"{winner.tag} is the only " + (
-            f"one of {n} finalists{required}" if required else "finalist"
-        )
-    else:
-        place = f"{winner.tag} is the best of " + (
-            f"the {n_met} of {n} finalists{required}" if required else f"{n} finalists"
-        )
     again = "retrained with new seeds"
     data = summary.record.data
     if not data.has_own_validation:
         n_used = goal.n_repeats + goal.n_final_repeats
-        is_again = data.has_named_folds and n_used > data.n_folds
+        is_again = 0 < data.n_named_folds < n_used
         again += " on all folds" if is_again else " on other folds"
     said = [f"{place}, {again}: {score.text(best)} (mean of {goal.n_final_repeats} repeats)."]
     if n < goal.n_finalists:

@@ -30,7 +30,7 @@ from hpo.training.optimizers import Moments, average_share, open_moments, update
 from hpo.training.progress import Progress
 from hpo.training.randomness import DROPOUT, ORDER, WEIGHTS, bits, order, seeds_of
 
-CPU: Final = Device("cpu", "fp32")
+_CPU: Final = Device("cpu", "fp32")
 # Pixels that are evaluated at once, as layers hold many numbers for each.
 _PIECE: Final = 1 << 19
 
@@ -120,7 +120,7 @@ def open_lane(
 
 
 def open_network(
-    config: TrainingConfig, code: str | None, *, seed: int = 0, device: Device = CPU
+    config: TrainingConfig, code: str | None, *, seed: int = 0, device: Device = _CPU
 ) -> nn.Module:
     """Return the network of a configuration with its first weights, tested on two images.
 

@@ -215,11 +215,11 @@ def test_a_list_of_test_images_has_one_of_them_on_each_line(data_folder: Path) -
     chest = manifest(data_folder, 'table = "labels.csv"\ntest = "test.txt"')
     assert len(open_data(chest).where(TEST)) == 2
     listed.write_text("scan 20.png\nimage_21.png")
-    with pytest.raises(DataError, match=r"test.txt lists 1 image that are not .*image_21"):
+    with pytest.raises(DataError, match=r"test.txt names 1 image not .*image_21"):
         open_data(chest)
     dataset = open_data(chest, read_manifest({"skip_broken": True}, source="test"))
     assert len(dataset.where(TEST)) == 1
-    assert "1 of the images listed for testing" in " ".join(dataset.notes)
+    assert "1 of the images that test.txt names" in " ".join(dataset.notes)
 
 
 def test_an_image_is_not_in_two_splits(data_folder: Path) -> None:
