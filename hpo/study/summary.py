@@ -315,13 +315,11 @@ def sentences(summary: StudySummary) -> list[str]:
         return []
     n = len(finalists.members)
     n_met = sum(not summary.shortfall(member) for member in finalists.members)
-    every, one = f"{n} finalists", "finalist"
-    if summary.record.require:
-        every = f"the {n_met} of {n} finalists with {summary.record.required}"
-        one = f"one of {n} finalists with {summary.record.required}"
-    place = (
-        f"{winner.tag} is the only {one}" if n_met == 1 else f"{winner.tag} is the best of {every}"
-    )
+    having = f" with {summary.record.required}" if summary.record.require else ""
+    one = "finalist" if n == 1 else f"one of {n} finalists"
+    every = f"the {n_met} of {n} finalists" if having else f"{n} finalists"
+    place = f"the only {one}" if n_met == 1 else f"the best of {every}"
+    place = f"{winner.tag} is {place}{having}"
     if not n_met:
         place = f"{winner.tag} of {n} finalists comes nearest to the requirements"
     again = "retrained with new seeds"

@@ -20,6 +20,7 @@ from hpo.study.progress import REPORTS
 from hpo.study.record import SAMPLERS as SAMPLER_NAMES
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.study import renew_record
+from hpo.study.summary import sentences
 from tests.clocked import ClockedStack
 from tests.clocked_studies import DATA, SPACE, Bench, open_source, record
 
@@ -152,6 +153,7 @@ def test_only_what_has_the_required_sensitivity_may_win(bench: Bench) -> None:
     assert max(searched.values()) > 0.85
     assert found.finalists
     assert {c.number for c in found.finalists.members} == set(able[:3])
+    assert " of 3 finalists with at least 65\u00a0% sensitivity, " in sentences(found)[0]
     assert found.requirement == (
         f"{len(able)} of 6 configurations have at least 65\u00a0% sensitivity; "
         "the others cannot win."
@@ -164,6 +166,13 @@ def test_only_what_has_the_required_sensitivity_may_win(bench: Bench) -> None:
     assert found.best
     assert found.best.number == last
     assert f"No finalist has {record.required}: #{last} comes nearest, with" in found.requirement
+    assert f"#{last} of 3 finalists comes nearest to the requirements, " in sentences(found)[0]
+
+
+def test_one_finalist_is_not_the_best_of_many(bench: Bench) -> None:
+    study = bench.study(search())
+    bench.train(study, replace(GOAL, n_finalists=1))
+    assert "is the only finalist, retrained" in sentences(summarize(study))[0]
 
 
 def test_a_larger_goal_chooses_finalists_anew_and_keeps_what_is_trained(bench: Bench) -> None:
