@@ -67,3 +67,28 @@ def test_the_answer_is_last_in_the_terminal_and_in_json_with_the_test_beside_it(
     assert shown.out.splitlines()[-2] == document["on_test"]
     assert shown.out.splitlines()[-1] == f"{document['purpose']}: {document['command']}"
     assert hpo(*grid, "--json").json["answer"] == document
+
+
+def test_the_best_is_compared_in_the_metric_of_the_study_and_with_the_majority_first(
+    tmp_path: Path,
+) -> None:
+    summary = fake_grid(tmp_path, ["learning_rate"], metric="log_loss").summary
+    losses = {"majority class": 0.69, "logistic regression": 0.40}
+
+    def quality(majority: float, regression: float) -> tuple[str, bool]:
+        scores = (majority, regression)
+        names = zip(losses, scores, strict=True)
+        known = {name: {"accuracy": 0.5, "log_loss": score} for name, score in names}
+        found = answer(dataclasses.replace(summary, baselines=known))
+        return found.quality, found.is_good
+
+    mean = summary.best.score.mean
+    text, is_good = quality(mean + 0.3, mean + 0.1)
+    assert is_good
+    assert "better than a plain logistic regression" in text
+    assert f"{mean:.3f} log loss against {mean + 0.1:.3f}" in text
+    assert not quality(mean + 0.3, mean - 0.1)[1]
+    # A network that has learned nothing is not praised for beating a regression on noise.
+    text, is_good = quality(mean + 0.01, mean + 0.1)
+    assert not is_good
+    assert "no better than always answering the most common class" in text

@@ -68,8 +68,8 @@ def check_study(summary: StudySummary, runs: RunStore) -> list[str]:
         for repeat in c.repeats
         if (run := runs.read(repeat.run))
     ]
-    names, majority = summary.record.data.class_names, summary.baselines.get("majority class")
-    said = check_trainings(trainings, names, majority=majority)
+    names, majority = summary.record.data.class_names, summary.baselines.get("majority class", {})
+    said = check_trainings(trainings, names, majority=majority.get("accuracy"))
     said += _check_spread(summary, [run for *_, run in trainings])
     if is_grid and n > MOST:
         said.append(f"Only the best {MOST} of {n:,} configurations were checked.")

@@ -183,7 +183,7 @@ def compare_curves(
         return None
     reason = "as given"
     if target is None:
-        target, reason = _choose_target(means, summary.baselines.values())
+        target, reason = _choose_target(means, [x["accuracy"] for x in summary.baselines.values()])
     # Different losses are not comparable, so the log loss is used.
     kinds = {
         tuple((n, getattr(c.config, n)) for n in _LOSS if n in c.config.active_fields())

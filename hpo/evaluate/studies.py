@@ -181,11 +181,7 @@ def _by_score(summary: StudySummary, score: Score) -> StudySummary:
     record = replace(summary.record, metric=score.name, margin=None)
 
     def rescored(repeat: Repeat) -> Repeat:
-        value = repeat.metrics.get("validation", {}).get(score.metric)
-        if score.is_accuracy:
-            value = repeat.accuracy
-        elif score.is_stressed:
-            value = None
+        value = None if score.is_stressed else repeat.validation(score.metric)
         # The scores reported per epoch are of another metric.
         return replace(repeat, score=value, reported={})
 

@@ -11,7 +11,7 @@ from plotly.graph_objects import Figure, Scatter
 from plotly.offline import get_plotlyjs
 
 from hpo.stats import Interval
-from hpo.study.score import SCORES, Score
+from hpo.study.score import Score
 from hpo.study.summary import Configuration, StudySummary
 
 T = TypeVar("T")
@@ -216,10 +216,9 @@ def set_scores(
     reach = max(high - low, _LEAST_SPAN)
     seen = {name: x for name, x in baselines.items() if low - reach <= x <= high + reach}
     figure.update_yaxes(score_axis(score, [*values, *seen.values()]))
-    for name, accuracy in seen.items():
-        text = f"{label(name)} {SCORES['accuracy'].text(accuracy)}"
-        dash = DASHES.get(name, LONG_DASH)
-        figure.add_trace(reference(text, span, (accuracy, accuracy), dash=dash))
+    for name, x in seen.items():
+        text, dash = f"{label(name)} {score.text(x)}", DASHES.get(name, LONG_DASH)
+        figure.add_trace(reference(text, span, (x, x), dash=dash))
 
 
 def figure_json(figure: Figure) -> str:

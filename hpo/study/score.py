@@ -17,7 +17,7 @@ _LOG_LOSS: Final = ScoreKind("minimize", is_share=False, margin=0.02)
 _BRIER: Final = ScoreKind("minimize", is_share=False, margin=0.005)
 # The number of default margins between chance and perfection.
 _MOST_MARGINS: Final = 50
-_METRICS: Final = {
+METRICS: Final = {
     "accuracy": _HIGHER,
     "balanced_accuracy": _HIGHER,
     "auroc": _HIGHER,
@@ -136,7 +136,7 @@ class Score:
 SCORES: Final[Mapping[str, Score]] = {
     prefix + metric: Score(prefix + metric, metric, bool(prefix), kind)
     for prefix in ("", _STRESS)
-    for metric, kind in _METRICS.items()
+    for metric, kind in METRICS.items()
 }
 
 

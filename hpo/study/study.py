@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import optuna
 from pydantic import Field, TypeAdapter, ValidationError
@@ -38,7 +38,8 @@ T = TypeVar("T")
 
 _ATTRIBUTE: Final = "hpo"
 _MOST_LISTED: Final = 5
-_BASELINES: Final = TypeAdapter(dict[str, Annotated[float, Field(ge=0, le=1, strict=True)]])
+_METRIC: TypeAlias = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+_BASELINES: Final = TypeAdapter(dict[str, _METRIC | dict[str, _METRIC]])
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
 
 
@@ -258,9 +259,11 @@ def read_goal(study: optuna.Study) -> Goal:
     return _read(study, "goal", Goal.from_document)
 
 
-def read_baselines(study: optuna.Study) -> dict[str, float]:
-    """Return the accuracies of the baselines, or raise StudyError if they are damaged."""
-    return _read(study, "baselines", _BASELINES.validate_python)
+def read_baselines(study: optuna.Study) -> dict[str, dict[str, float]]:
+    """Return the metrics of each baseline, or raise StudyError if they are damaged."""
+    found = _read(study, "baselines", _BASELINES.validate_python)
+    # Older studies have recorded accuracies alone.
+    return {n: x if isinstance(x, dict) else {"accuracy": x} for n, x in found.items()}
 
 
 def read_processors(study: optuna.Study) -> tuple[str, ...]:

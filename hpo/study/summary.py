@@ -12,7 +12,7 @@ from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, headline
 from hpo.storage.url import mask
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.score import Score
+from hpo.study.score import SCORES, Score
 from hpo.study.test_access import Opening
 
 _MOST_NAMED: Final = 10
@@ -50,13 +50,12 @@ class Repeat:
         """The number of the repeat for users: `repeat` counts from 0, this from 1."""
         return self.repeat + 1
 
-    @property
-    def accuracy(self) -> float | None:
-        """The validation accuracy of the kept weights, None if not recorded."""
+    def validation(self, metric: str) -> float | None:
+        """Return a metric of the validation images by the kept weights, None if not recorded."""
         # If accuracies were reported, the score is one.
-        if self.accuracies:
+        if metric == "accuracy" and self.accuracies:
             return self.score
-        return self.metrics.get("validation", {}).get("accuracy")
+        return self.metrics.get("validation", {}).get(metric)
 
     @property
     def last_reported(self) -> float | None:
@@ -174,7 +173,7 @@ class StudySummary:
     url: str = field(repr=False)
     record: StudyRecord
     goal: Goal
-    baselines: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float]]
     configurations: tuple[Configuration, ...]
     verdict: SweepComparison | None = None
     finalists: Finalists | None = None
@@ -258,9 +257,23 @@ class StudySummary:
         return headline(self.verdict, what) if self.verdict else None
 
     @property
+    def baseline_score(self) -> Score:
+        """The metric of the study on unchanged images; accuracy if an old study lacks it."""
+        plain = self.record.score.plain
+        has_it = all(plain.metric in found for found in self.baselines.values())
+        return plain if has_it else SCORES["accuracy"]
+
+    def baseline(self, name: str) -> float | None:
+        """Return the score of one baseline by `baseline_score`, None if not recorded."""
+        return self.baselines.get(name, {}).get(self.baseline_score.metric)
+
+    @property
     def shown_baselines(self) -> Mapping[str, float]:
-        """The baselines in a table of scores: empty if the scores are not accuracies."""
-        return self.baselines if self.record.score.is_accuracy else {}
+        """The baselines in a table of scores: empty if theirs is another score."""
+        plain = self.baseline_score
+        if self.record.score.name != plain.name:
+            return {}
+        return {name: found[plain.metric] for name, found in self.baselines.items()}
 
     @property
     def n_done(self) -> int:
@@ -360,7 +373,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
             data,
             *("name", "fingerprint", "is_phantom", "n_train", "n_validation", "n_test", "notes"),
         ),
-        "baselines": dict(summary.baselines),
+        "baselines": {name: dict(found) for name, found in summary.baselines.items()},
         "configurations": [
             {"number": c.number, **_configuration(c)} for c in summary.configurations
         ],

@@ -12,13 +12,13 @@ from hpo.space.records import value_text
 from hpo.stats.sentences import longest
 from hpo.storage.url import named, storage_option
 from hpo.study.record import LIBRARY
-from hpo.study.score import SCORES
 from hpo.study.summary import StudySummary
 from hpo.tables import count, duration
 from hpo.training import machine
 from hpo.views.evaluations import evaluation_sentence
 
-_BASELINE: Final = "logistic regression"
+_MAJORITY: Final = "majority class"
+_REGRESSION: Final = "logistic regression"
 # Never advise more repeats than this: another configuration decides sooner.
 _MOST_REPEATS: Final = 50
 _FLAGS: Final = ("--until-decided", "--test", "--dry-run", "--json", "--quiet", "--open")
@@ -119,20 +119,35 @@ def _finding(summary: StudySummary) -> str:
 
 
 def _quality(summary: StudySummary) -> tuple[str, bool]:
-    """Compare the accuracy of the best with that of the logistic regression."""
-    best, baseline = summary.best, summary.baselines.get(_BASELINE)
-    accuracies = [r.accuracy for r in best.judged if r.accuracy is not None] if best else []
-    if best is None or baseline is None or not accuracies:
+    """Compare the best, on unchanged images, with the baselines."""
+    best, score = summary.best, summary.baseline_score
+    majority, regression = map(summary.baseline, (_MAJORITY, _REGRESSION))
+    measured = [r.validation(score.metric) for r in best.judged] if best else []
+    values = [x for x in measured if x is not None]
+    if best is None or majority is None or regression is None or not values:
         return "", True
-    score, is_grid = SCORES["accuracy"], summary.record.kind == "grid"
-    mean, name = fmean(accuracies), best.label if is_grid else best.tag
-    apart, margin = score.difference(mean, baseline), 100 * (score.kind.margin or 0.0)
+    is_grid, mean = summary.record.kind == "grid", fmean(values)
+    name = best.label if is_grid else best.tag
+    margin = (100 if score.kind.is_share else 1) * (score.kind.margin or 0.0)
+
+    def ahead_of(other: float) -> float:
+        """Return by how much the best is better, in points or plain, as displayed."""
+        apart = score.difference(mean, other)
+        return apart if score.kind.direction == "maximize" else -apart
+
+    if ahead_of(majority) < margin:
+        return (
+            f"The best network ({name}) is no better than always answering the most common class: "
+            f"{score.text(mean)} {score.title} against {score.text(majority)} (docs/checks.md"
+            "#majority)."
+        ), False
+    apart = ahead_of(regression)
     how = (
         "about as good as" if abs(apart) < margin else "better than" if apart > 0 else "worse than"
     )
     text = (
         f"The best network ({name}) is {how} a plain logistic regression: {score.text(mean)} "
-        f"accuracy against {score.text(baseline)}."
+        f"{score.title} against {score.text(regression)}."
     )
     if apart <= -margin:
         more = "A search" if is_grid else "A longer search"

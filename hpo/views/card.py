@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from hpo.evaluate.records import Ensemble, Evaluated, Evaluation
 from hpo.storage.url import named
-from hpo.study.score import SCORES
 from hpo.study.summary import Configuration, StudySummary, sentences
 from hpo.study.test_access import statements
 from hpo.training.machine import versions
 from hpo.views.evaluations import metric_cells
+from hpo.views.studies import baselines_text
 
 
 def model_card(
@@ -87,9 +87,8 @@ def _metrics(
         if interval := score.range_text(found):
             text += f" (95 % interval {interval})"
         yield f"Validation, mean of {found.n} repeats: {score.title} {text}."
-    baselines = (f"{name} {SCORES['accuracy'].text(a)}" for name, a in summary.baselines.items())
     if summary.baselines:
-        yield f"Accuracy of the baselines on the same images: {', '.join(baselines)}."
+        yield baselines_text(summary)
     one = evaluation.of(best) if evaluation else None
     if evaluation is None or one is None:
         yield (

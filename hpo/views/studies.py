@@ -14,7 +14,7 @@ from hpo.stats import Interval, outcome
 from hpo.storage.runs import RunStore
 from hpo.storage.url import named
 from hpo.study.record import StudyRecord
-from hpo.study.score import SCORES, Score
+from hpo.study.score import Score
 from hpo.study.summary import Configuration, StudySummary, sentences
 from hpo.study.test_access import statements
 from hpo.tables import DASH, Column, Row, Table, count, duration
@@ -33,10 +33,7 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
     said = []
     # If there are finalists, the baselines are in their table.
     if summary.baselines and not (summary.finalists and summary.shown_baselines):
-        accuracies = (f"{n} {SCORES['accuracy'].text(a)}" for n, a in summary.baselines.items())
-        is_plain = record.score.is_accuracy
-        of_what = "Baselines" if is_plain else "Accuracy of the baselines on unchanged images"
-        said.append(f"{of_what}: {', '.join(accuracies)}.")
+        said.append(baselines_text(summary))
     if verdict:
         listed = outcome(verdict, most_real=_MOST_PAIRS)
         said += [pair if isinstance(pair, str) else pair.sentence for pair in listed]
@@ -53,6 +50,14 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
     else:
         yield replace(found, title=title, notes=tuple(said))
         yield replace(finalists, notes=(*finalists.notes, *_finalist_pairs(summary), *last))
+
+
+def baselines_text(summary: StudySummary) -> str:
+    """State the score of each baseline on the unchanged images."""
+    score = summary.baseline_score
+    texts = (f"{n} {score.text(found[score.metric])}" for n, found in summary.baselines.items())
+    of_what = "" if summary.shown_baselines else f" ({score.title} on unchanged images)"
+    return f"Baselines{of_what}: {', '.join(texts)}."
 
 
 def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
@@ -151,8 +156,8 @@ def configurations_table(
         texts = tuple(cells.get(column.name, DASH) for column in columns)
         rows.append(Row(texts, "best" if c is summary.best else "plain"))
     if is_full and not summary.finalists:
-        for name, accuracy in summary.shown_baselines.items():
-            cells = {"#": f"baseline: {name}", score.column: score.number(accuracy)}
+        for name, found in summary.shown_baselines.items():
+            cells = {"#": f"baseline: {name}", score.column: score.number(found)}
             rows.append(Row(tuple(cells.get(c.name, "") for c in columns), "reference"))
     return Table(columns, tuple(rows)), len(configurations) - len(shown)
 
@@ -246,8 +251,8 @@ def finalists_table(summary: StudySummary) -> Table | None:
         mean, interval = score_cells(base.judged_score, score)
         cells = (name, DASH, mean, interval, str(len(base.judged)))
         rows.append(Row((*cells, *none), "reference"))
-    for name, accuracy in summary.shown_baselines.items():
-        cells = (name, DASH, score.number(accuracy), DASH, DASH)
+    for name, found in summary.shown_baselines.items():
+        cells = (name, DASH, score.number(found), DASH, DASH)
         rows.append(Row((*cells, *none), "reference"))
     numbers = ("score in search", "score when retrained", "95 % interval", "repeats")
     return Table(

@@ -182,7 +182,7 @@ def conclude(
             for claim, (outcome, grounds) in outcomes
         ),
         curves=_curves(curves) if curves else None,
-        baselines=summary.baselines,
+        baselines={n: found["accuracy"] for n, found in summary.baselines.items()},
     )
 
 
