@@ -114,8 +114,6 @@ def export(
     write(folder / "trials.csv", _trials_csv(summary, names))
     if not has_weights:
         return
-    card = model_card(summary, best, threshold=thresholds[best.number], evaluation=evaluation)
-    write(folder / BEST / "model_card.md", card)
     missing = []
     for c in chosen:
         for repeat in c.judged if _has_weights(c) else ():
@@ -140,8 +138,17 @@ def export(
             for path in home.iterdir():
                 if _NAMES.fullmatch(path.name) and path not in written:
                     path.unlink()
-    if _has_weights(best):
-        yield from _write_model(write, folder / BEST, model)
+    problem = _write_model(write, folder / BEST, model) if _has_weights(best) else None
+    if problem:
+        yield f"model.pt2 and predict.py were not written: {problem}"
+    card = model_card(
+        summary,
+        best,
+        threshold=thresholds[best.number],
+        evaluation=evaluation,
+        has_program=not problem,
+    )
+    write(folder / BEST / "model_card.md", card)
 
 
 def _fields(
@@ -151,12 +158,13 @@ def _fields(
     fields: dict[str, object] = dict(c.config.to_mapping())
     fields |= {"bits": data.bits} if data.bits else {}
     fields |= {} if data.class_names == CLASS_NAMES else {"classes": data.class_names}
+    fields |= {"phantom": True} if data.is_phantom else {}
     threshold = thresholds.get(c.number, 0.5)
     return fields | ({} if threshold == 0.5 else {"threshold": threshold})
 
 
-def _write_model(write: _Write, home: Path, own: str | None) -> Iterator[str]:
-    """Write the program and script that run without hpo, from the weights in this folder."""
+def _write_model(write: _Write, home: Path, own: str | None) -> Exception | None:
+    """Write the program and script that run without hpo; return why that is impossible."""
     from hpo.weights.handover import predict_script, to_program
     from hpo.weights.load import open_model
 
@@ -164,9 +172,9 @@ def _write_model(write: _Write, home: Path, own: str | None) -> Iterator[str]:
         networks = open_model(home, None, own)
         write(home / "model.pt2", to_program(networks))
     except (WeightsError, UsageError) as error:
-        yield f"model.pt2 and predict.py were not written: {error}"
-        return
+        return error
     write(home / "predict.py", predict_script(networks[0]))
+    return None
 
 
 def _has_weights(configuration: Configuration) -> bool:

@@ -87,6 +87,47 @@ def test_what_was_trained_is_exported_predicted_and_reproduced(
     assert same.code == 0, same.out
 
 
+ODD = """
+from torch import nn
+
+class Branching(nn.Module):
+    def __init__(self, n_outputs, is_odd):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.ReLU(), nn.Dropout(0.1))
+        self.last, self.is_odd = nn.LazyLinear(n_outputs), is_odd
+
+    def forward(self, x):
+        if self.is_odd and x.mean() > 2:  # Depends on the pixels: torch.export cannot take it.
+            x = -x
+        return self.last(self.layers(x))
+
+def odd(*, n_outputs: int, depth: int = 1, is_odd: bool = True):
+    return Branching(n_outputs, is_odd)
+"""
+
+
+def test_lazy_layers_train_and_a_model_that_cannot_be_exported_is_not_offered(
+    hpo: Hpo, xrays: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+    model = ("--model", f"{tmp_path / 'odd.py'}:odd")
+    small = ("--data", xrays, "--repeats", "2", *SMALL, *model, "--quiet")
+    assert hpo("grid", "batch_size=8", *small, "--dry-run").code == 0
+    trained = hpo("grid", "batch_size=8", *small)
+    assert trained.code == 0, trained.err
+    exported = hpo("export", "latest", *model)
+    assert exported.code == 0, exported.err
+    assert "model.pt2 and predict.py were not written: torch.export" in exported.err
+    assert "Use it without hpo" not in exported.out
+    document = hpo("export", "latest", *model, "--json").json
+    assert document["script"] is None
+    assert "predict.py" not in (Path(document["best"]) / "model_card.md").read_text()
+    assert hpo("reproduce", "latest", "1", *model).code == 0
+    whole = hpo("grid", "batch_size=8", "--set", "is_odd=false", *small)
+    assert whole.code == 0, whole.err
+    assert "predict.py x.jpeg" in hpo("export", "latest", *model).out
+
+
 def test_a_space_file_names_a_model_and_a_search_draws_what_it_declares(
     hpo: Hpo, xrays: Path, cnn: Path
 ) -> None:

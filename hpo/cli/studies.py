@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import shlex
 import socket
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -287,8 +288,9 @@ def export(
 ) -> None:
     """Write the best model for use without hpo (`best/`), and the study as CSV.
 
-    `best/predict.py` classifies image files with only torch and Pillow; `best/model_card.md`
-    describes the model and its results. Networks whose weights were not kept are retrained.
+    `best/predict.py` classifies image files with only torch, numpy and Pillow, and
+    `best/model_card.md` describes the model and its results. Networks whose weights were
+    not kept are retrained.
 
     Examples:
 
@@ -320,16 +322,19 @@ def export(
         is_binary = len(stored.summary.record.data.class_names) == 2
         rule_text = rule_of(threshold, read_evaluation(stored.study))
         value = model_threshold(rule_text, best, stored.runs)
-        document |= {"best": str(home), "threshold": value if is_binary else None}
+        script = home / "predict.py"
+        document |= {
+            "best": str(home),
+            "script": str(script) if script.is_file() else None,
+            "threshold": value if is_binary else None,
+        }
         rule = f", threshold {value:.4g}" if is_binary else ""
         if not json:
             of_best = f"{best.tag}, mean of {count(len(best.judged), 'network')}{rule}"
             print_line(f"The best model: {of_best}. Its results are in model_card.md.")
-        lines = [
-            f"Model: {home}",
-            f"Use it without hpo: python {home / 'predict.py'} x.jpeg",
-            f"Tables: {folder}",
-        ]
+        lines = [f"Model: {home}", f"Tables: {folder}"]
+        if script.is_file():
+            lines.insert(1, f"Use it without hpo: python {shlex.join([str(script)])} x.jpeg")
     emit(document, *lines, json=json)
 
 

@@ -20,6 +20,9 @@ PNEUMONIA: Final = 1
 CLASS_NAMES: Final = ("normal", "pneumonia")
 """The default class names of data, records and weights."""
 
+SYNTHETIC: Final = "It was trained on synthetic images and has never seen a real X-ray."
+"""The warning on a model that was trained on the phantom."""
+
 N_FOLDS: Final = 5
 
 MAX_IMAGES: Final = 500_000

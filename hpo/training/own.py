@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from hpo import models
 from hpo.config import TrainingConfig
@@ -136,9 +137,12 @@ def open_network(
         network = made.to(device.torch) if is_network else Fitted(made, config)
         if is_network and not _learned(network):
             raise _misfit(config, "has no trainable parameters")
-        trial = _run(config, code, copy.deepcopy, network)  # BatchNorm changes with its input.
         n = 2 if is_network else 32
         pixels = torch.randint(256, (n, config.image_size**2), dtype=torch.uint8).to(device.torch)
+        if any(map(is_lazy, [*network.parameters(), *network.buffers()])):
+            with torch.no_grad():  # The first images determine the shapes of nn.LazyLinear.
+                _run(config, code, network.eval(), _images(pixels, config))
+        trial = _run(config, code, copy.deepcopy, network)  # BatchNorm changes with its input.
         if not is_network:
             labels = torch.arange(n) % max(2, config.n_outputs)
             _run(config, code, trial.fit, _images(pixels, config), labels)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from hpo.data.dataset import SYNTHETIC
 from hpo.evaluate.records import Ensemble, Evaluated, Evaluation
 from hpo.storage.url import named
 from hpo.study.summary import Configuration, StudySummary, sentences
@@ -12,11 +13,16 @@ from hpo.views.studies import baselines_text
 
 
 def model_card(
-    summary: StudySummary, best: Configuration, *, threshold: float, evaluation: Evaluation | None
+    summary: StudySummary,
+    best: Configuration,
+    *,
+    threshold: float,
+    evaluation: Evaluation | None,
+    has_program: bool,
 ) -> str:
-    """Return the model card as Markdown."""
+    """Return the model card as Markdown. `has_program`: model.pt2 and predict.py exist."""
     parts = {
-        f"# Model of {summary.name}": _what(summary, best),
+        f"# Model of {summary.name}": _what(summary, best, has_program),
         "## How it was chosen": _chosen(summary, best),
         "## Data": _data(summary),
         "## Metrics": _metrics(summary, best, evaluation),
@@ -30,19 +36,23 @@ def model_card(
     return "\n\n".join("\n\n".join((title, *lines)) for title, lines in parts.items()) + "\n"
 
 
-def _what(summary: StudySummary, best: Configuration) -> Iterator[str]:
+def _what(summary: StudySummary, best: Configuration, has_program: bool) -> Iterator[str]:
     n, side = len(best.judged), best.config.image_size
     *others, last = summary.record.data.class_names
+    whose = last if len(others) == 1 else "each class"
     what = "One model" if n == 1 else f"The mean probability of {n} models of one configuration"
     yield f"{what}: it classifies a gray chest X-ray as {', '.join(others)} or {last}."
     if (own := best.config.model) and own.kind != "network":
         yield f"{own.entry} is an estimator, whose weights are not exported."
         return
+    if has_program:
+        yield (
+            f"- `model.pt2` (`torch.export.load`) takes one gray image, uint8 (1, {side}, "
+            f"{side}), and returns the probability of {whose}.\n"
+            "- `predict.py` classifies image files: `python predict.py x.jpeg`. It needs torch, "
+            "numpy and Pillow, not hpo."
+        )
     yield (
-        f"- `model.pt2` (`torch.export.load`) takes one gray image, uint8 (1, {side}, {side}), "
-        f"and returns the probability of {last if len(others) == 1 else 'each class'}.\n"
-        "- `predict.py` classifies image files: `python predict.py x.jpeg`. It needs torch, numpy "
-        "and Pillow, not hpo.\n"
         "- `hpo predict` accepts this folder as MODEL.\n"
         "- `weights-repeat-*` are the state dicts of the individual networks."
     )
@@ -120,4 +130,4 @@ def _limits(summary: StudySummary, best: Configuration) -> Iterator[str]:
         "- The threshold and the probabilities suit the share of ill patients in its data."
     )
     if summary.record.data.is_phantom:
-        yield "- It was trained on synthetic images and has never seen a real X-ray."
+        yield f"- {SYNTHETIC}"

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hpo.data.dataset import SYNTHETIC
 from hpo.errors import WeightsError
 from hpo.weights.network import Network
 
@@ -61,12 +62,14 @@ def predict_script(network: Network) -> str:
         whose, label = names[1], "CLASSES[int(found[0] > THRESHOLD)]"
         rule = f"THRESHOLD = {network.threshold!r}  # A probability above it means {names[1]}."
     version = torch.__version__.partition("+")[0]
+    trained_on = f"\n{SYNTHETIC}" if network.is_phantom else ""
     return f'''\
 """The probability of {whose} for image files: python predict.py IMAGE...
 
-It needs model.pt2 next to it, torch {version} or newer, numpy and Pillow, but not hpo.
+It needs model.pt2 next to it, torch {version} or newer, numpy and Pillow, but not hpo.{trained_on}
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -107,8 +110,17 @@ def predict(path):
 
 
 if __name__ == "__main__":
-    for path in sys.argv[1:]:
-        found = predict(path)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
+    n_failed = 0
+    for path in parser.parse_args().images:
+        try:
+            found = predict(path)
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them.
+            n_failed += 1
+            print(f"{{path}} cannot be read: {{error}}", file=sys.stderr)
+            continue
         numbers = "  ".join(f"{{probability:.6f}}" for probability in found)
         print(f"{{{label}}}  {{numbers}}  {{path}}")
+    sys.exit(n_failed > 0)
 '''

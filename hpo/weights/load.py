@@ -6,6 +6,7 @@ Weights written by `hpo export` contain their configuration, so nothing has to b
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from torch import nn
 
 from hpo import models
 from hpo.config import TrainingConfig
-from hpo.data.dataset import CLASS_NAMES
+from hpo.data.dataset import CLASS_NAMES, SYNTHETIC
 from hpo.errors import ConfigError, StudyError, UsageError, WeightsError, fault_list
 from hpo.evaluate.test import read_evaluation
 from hpo.evaluate.thresholds import model_threshold, rule_of
@@ -39,7 +40,7 @@ CONFIG_KEY: Final = "hpo.config"
 """The key in safetensors of the configuration of their network, as JSON.
 
 Besides its fields, if they differ from the defaults: bits (of 16-bit training images), classes
-(their names) and threshold.
+(their names), threshold, and phantom (true for synthetic training images).
 """
 
 
@@ -112,10 +113,13 @@ def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Networ
             "works."
         )
     source = f"{name} (its best configuration, {best.label})"
-    bits, names = summary.record.data.bits, summary.record.data.class_names
     value = model_threshold(rule, best, RunStore(runs_folder(storage_url)))
+    opened = (_open_known(file, best.config, source, own) for file in files.values())
+    bits, names = summary.record.data.bits, summary.record.data.class_names
+    phantom = summary.record.data.is_phantom
     return tuple(
-        _open_known(file, best.config, bits, names, value, source, own) for file in files.values()
+        replace(n, threshold=value, bits=bits, class_names=names, is_phantom=phantom)
+        for n in opened
     )
 
 
@@ -126,9 +130,11 @@ def text_of(networks: Sequence[Network]) -> str:
 
 def notes_of(networks: Sequence[Network]) -> tuple[str, ...]:
     """Return the notes on networks; if they differ, with the name of each."""
+    synthetic = (SYNTHETIC,) if any(network.is_phantom for network in networks) else ()
     if len({network.notes for network in networks}) == 1:
-        return networks[0].notes
-    return tuple(f"{network.path.name}: {note}" for network in networks for note in network.notes)
+        return networks[0].notes + synthetic
+    of_each = (f"{network.path.name}: {note}" for network in networks for note in network.notes)
+    return (*of_each, *synthetic)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -153,7 +159,7 @@ def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
     if not isinstance(fields, dict):
         return open_network(path, unseen or Unseen())
     bits, names = fields.pop("bits", 0), fields.pop("classes", CLASS_NAMES)
-    threshold = fields.pop("threshold", 0.5)
+    threshold, is_phantom = fields.pop("threshold", 0.5), fields.pop("phantom", False) is True
     try:
         config = TrainingConfig.from_mapping(fields)
     except ConfigError as error:
@@ -163,19 +169,14 @@ def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
         raise WeightsError(
             f"{path}: its own classes, threshold or bits are invalid. Export the study again."
         )
+    network = _open_known(path, config, "The file itself", own)
     names = tuple(map(str, names))
-    return _open_known(path, config, bits, names, threshold, "The file itself", own)
+    return replace(
+        network, threshold=threshold, bits=bits, class_names=names, is_phantom=is_phantom
+    )
 
 
-def _open_known(
-    path: Path,
-    config: TrainingConfig,
-    bits: int,
-    class_names: tuple[str, ...],
-    threshold: float,
-    source: str,
-    own: str | None,
-) -> Network:
+def _open_known(path: Path, config: TrainingConfig, source: str, own: str | None) -> Network:
     """Open weights of this configuration, which `source` states."""
     # It may describe a network that exceeds memory: check the weights before allocating.
     model = _own_network(config, own) if config.model else plain_model(config, device="meta")
@@ -209,10 +210,7 @@ def _open_known(
         settings=config,
         side=config.image_size,
         notes=tuple(notes),
-        bits=bits,
-        class_names=class_names,
         template=template,
-        threshold=threshold,
     )
 
 

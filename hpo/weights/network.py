@@ -24,7 +24,7 @@ from hpo.config import MAX_SIDE, MIN_SIDE, MOST_CLASSES, TrainingConfig
 from hpo.data.dataset import CLASS_NAMES, Pixels
 from hpo.errors import WeightsError, fault_list
 from hpo.training import losses, own
-from hpo.training.alignment import align
+from hpo.training.alignment import TEMPLATE, align
 from hpo.training.device import EVALUATION_PIXELS, one_thread
 from hpo.training.model import ACTIVATIONS, compute_logits, scale_pixels
 from hpo.weights.files import read_tensors
@@ -82,7 +82,8 @@ class Network:
 
     `settings` is the configuration it was trained with, or assumptions if that is unknown; `notes`
     list findings and assumptions. `bits` is the used depth of the 16-bit images it was trained on,
-    0 if unknown; `class_names` belong to its outputs. Images are aligned to `template` if there is
+    0 if unknown; `class_names` belong to its outputs; `is_phantom` says that it was trained on
+    synthetic images. Images are aligned to `template` if there is
     one. With two classes, a probability above `threshold` means the second.
     """
 
@@ -95,6 +96,7 @@ class Network:
     class_names: tuple[str, ...] = CLASS_NAMES
     template: Tensor | None = None
     threshold: float = 0.5
+    is_phantom: bool = False
 
     @property
     def text(self) -> str:
@@ -216,6 +218,11 @@ def _modules(
             modules[int(match["number"])][match["name"]] = tensor
         prefixes.add((match["prefix"] or "") if match else None)
     prefix = prefixes.pop()
+    if TEMPLATE in tensors:
+        raise WeightsError(
+            f"{path} was kept by a study, which knows what network it is. Name the study instead, "
+            "or a folder that `hpo export STUDY` wrote."
+        )
     if prefix is None or prefixes:
         shown = ", ".join(list(tensors)[:6])[:_LONGEST_TEXT]
         raise WeightsError(

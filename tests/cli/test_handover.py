@@ -51,6 +51,14 @@ def test_the_script_answers_without_hpo_as_hpo_predict_does(hpo: Hpo, images: Pa
     for (label, probability, file), one in zip(answers, found["images"], strict=True):
         assert (label, file) == (one["label"], one["file"])
         assert float(probability) == pytest.approx(one["probability"], abs=1e-6)
+    # Nothing to do, and a file that is no image: a message, an exit code, and the others go on.
+    nothing = subprocess.run(script[:5], capture_output=True, text=True, check=False)
+    assert (nothing.returncode, "Traceback" in nothing.stderr) == (2, False)
+    assert "IMAGE" in nothing.stderr
+    wrong = [*script[:5], str(images), str(images / "notes.txt"), "none.png", files[0]]
+    done = subprocess.run(wrong, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 1)
+    assert [line.count("cannot be read") for line in done.stderr.splitlines()] == [1, 1, 1]
     card = (Path("out") / "best" / "model_card.md").read_text()
     assert "A probability above 0.6 means pneumonia." in card
     assert "The test set was not used for this model." in card
