@@ -1,14 +1,17 @@
 """The public API: the commands as functions that return records."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+from pydantic import TypeAdapter, ValidationError
 
-from hpo.errors import DataError, UsageError
+from hpo.config import did_you_mean, faults
+from hpo.data.manifest import Manifest, read_manifest
+from hpo.errors import DataError, UsageError, fault_list
 from hpo.evaluate.records import Evaluation
 from hpo.evaluate.test import open_test
 from hpo.evaluate.thresholds import DEFAULT
@@ -16,6 +19,7 @@ from hpo.export import export
 from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, Settings, plan_grid, plan_search
 from hpo.run.session import Session, open_session, training_events
+from hpo.space.records import value_text
 from hpo.stats import Interval
 from hpo.storage.url import DEFAULT_URL
 from hpo.study.gathering import StoredStudy, read_study
@@ -56,29 +60,35 @@ class Study(StudySummary):
             raise UsageError(f"{self.name} has no figure {name!r}. It has {', '.join(found)}.")
         return found[name].update_layout(template="plotly_white")
 
-    def evaluate(self, threshold: str = DEFAULT, *, is_all: bool = False) -> Evaluation:
+    def evaluate(self, threshold: str | float = DEFAULT, *, is_all: bool = False) -> Evaluation:
         """Open the sealed test, on record, like `hpo evaluate`."""
-        stored = read_study(self.name, self.url)
-        return open_test(stored.study, threshold=threshold, is_all=is_all, command=LIBRARY)
+        stored, rule = read_study(self.name, self.url), str(threshold)
+        return open_test(stored.study, threshold=rule, is_all=is_all, command=LIBRARY)
 
     def predict(
-        self, paths: str | Path | Sequence[str | Path], threshold: str | None = None
+        self, paths: str | Path | Sequence[str | Path], threshold: str | float | None = None
     ) -> list[Any]:
         """Classify image files, folders or patterns: one `Prediction` per file."""
         from hpo.weights.load import open_winner
         from hpo.weights.predict import image_files, predict
 
         paths = [paths] if isinstance(paths, str | Path) else paths
-        networks = open_winner(self.name, self.url, threshold=threshold)
+        rule = None if threshold is None else str(threshold)
+        networks = open_winner(self.name, self.url, threshold=rule)
         return list(predict(networks, image_files([Path(path) for path in paths])))
 
     def export(
-        self, out: str | Path | None = None, *, threshold: str | None = None, is_all: bool = False
+        self,
+        out: str | Path | None = None,
+        *,
+        threshold: str | float | None = None,
+        is_all: bool = False,
     ) -> Path:
         """Write the best model and the tables, like `hpo export`; return the folder."""
         stored = read_study(self.name, self.url)
         folder = Path(out) if out else stored.folder / "export"
-        for _ in export(stored, folder, threshold=threshold, is_all=is_all):
+        rule = None if threshold is None else str(threshold)
+        for _ in export(stored, folder, threshold=rule, is_all=is_all):
             pass
         return folder
 
@@ -103,14 +113,17 @@ class Study(StudySummary):
 def grid(names: str | Sequence[str], settings: Settings | None = None, **options: Any) -> Study:
     """Run the sweep of one parameter, or of all combinations of several.
 
-    `options` are the fields of the settings: `grid("batch_size", data="chest_xray", model=cnn)`. A
-    page is written too: `report` is its path.
+    `options` are the fields of the settings and of the manifest: `grid("batch_size=16,32",
+    data="chest_xray", model=cnn, positive="covid")`. A page is written too: `report` is its path.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
-    names = [names] if isinstance(names, str) else names
-    return _finish(plan_grid(names, replace(settings or Settings(), **options)))
+    texts, found = [names] if isinstance(names, str) else names, _settings(settings, options)
+    pairs = [text.partition("=") for text in texts]
+    values = {name: value for name, sign, value in pairs if sign}
+    found = replace(found, values={**found.values, **values})
+    return _finish(plan_grid([name for name, *_ in pairs], found))
 
 
 def search(
@@ -118,13 +131,13 @@ def search(
 ) -> Study:
     """Search the space, or only the named parameters, and write a page.
 
-    `options` are the fields of the settings: `search(data="chest_xray", trials=20, model=cnn)`.
+    `options` are as in `grid`: `search(data="chest_xray", trials=20, model=cnn)`.
 
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
-    names = [names] if isinstance(names, str) else names
-    return _finish(plan_search(names, replace(settings or Settings(), **options)))
+    texts = [names] if isinstance(names, str) else names
+    return _finish(plan_search(texts, _settings(settings, options)))
 
 
 def open_study(name: str, storage: str = DEFAULT_URL) -> Study:
@@ -181,6 +194,35 @@ def write_page(stored: StoredStudy, *, has_images: bool = True) -> Path:
 
 def _as_study(summary: StudySummary) -> Study:
     return Study(**{field.name: getattr(summary, field.name) for field in fields(summary)})
+
+
+def _settings(settings: Settings | None, options: Mapping[str, Any]) -> Settings:
+    """Return the settings with these options, which may be fields of the manifest.
+
+    Raises:
+        UsageError: unknown options, or values of another type; all faults at once.
+    """
+    base, given = settings or Settings(), dict(options)
+    known = [field.name for field in fields(Settings)]
+    of_data = {name: given.pop(name) for name in options if name in Manifest.model_fields}
+    if of_data:
+        old = base.manifest.model_dump(exclude_defaults=True)
+        given["manifest"] = read_manifest(old | of_data, source="The description of the data")
+    found = [
+        f"Unknown option {name!r}. {did_you_mean(name, [*known, *Manifest.model_fields])}".strip()
+        for name in given
+        if name not in known
+    ]
+    if isinstance(given.get("values"), Mapping):
+        lists = {n: v if isinstance(v, list | tuple) else [v] for n, v in given["values"].items()}
+        given["values"] = {n: ",".join(map(value_text, some)) for n, some in lists.items()}
+    try:
+        checked = TypeAdapter(Settings).validate_python({n: given[n] for n in given if n in known})
+    except ValidationError as error:
+        found += faults(error)
+    if found:
+        raise UsageError(fault_list("The settings are invalid:", found))
+    return replace(base, **{name: getattr(checked, name) for name in given})
 
 
 def _finish(plan: Plan) -> Study:

@@ -81,7 +81,7 @@ def export(
     if best is None:
         raise StudyError(
             f"No configuration of {summary.name} is complete yet. Run `hpo resume "
-            f"{named(summary.name, summary.storage)}`."
+            f"{named(summary.name, summary.storage)}{summary.record.model_option}`."
         )
     chosen = [c for c in summary.configurations if is_all or (has_weights and c is best)]
     names = {c.number: BEST if has_weights and c is best else folder_name(c) for c in chosen}

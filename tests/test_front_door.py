@@ -36,6 +36,15 @@ def test_search_is_the_function() -> None:
     assert dir(library) == sorted(library.__all__)
 
 
+def test_wrong_settings_in_python_are_named_together() -> None:
+    with pytest.raises(UsageError) as refused:
+        library.search(set="hidden=8", trials="three", epoch=3)
+    said = str(refused.value)
+    assert "set must be a table" in said
+    assert "trials must be a whole number" in said
+    assert "Unknown option 'epoch'. Did you mean epochs?" in said
+
+
 def test_a_study_from_python_is_tested_predicts_and_is_exported(
     tmp_path: Path, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,14 +53,17 @@ def test_a_study_from_python_is_tested_predicts_and_is_exported(
     values = {"batch_size": "8,16"}
     trained = library.grid("batch_size", data=str(xrays), values=values, study="mine", **small)
     texts = small | {"set": {"image_size": "16", "hidden": "8"}}
-    again = library.grid("batch_size", data=str(xrays), values=values, study="mine", **texts)
+    again = library.grid("batch_size=8,16", data=str(xrays), study="mine", **texts)
+    texts |= {"values": {"batch_size": [8, 16]}, "repeats": "2", "positive": "pneumonia"}
+    as_lists = library.grid("batch_size", data=str(xrays), **texts)
     assert (trained.n_trained, again.n_trained, again.n_reused) == (4, 0, 0)
+    assert (as_lists.n_trained, as_lists.n_reused) == (0, 4)
     assert len(repr(trained)) < 200
     assert trained.verdict is not None
     assert set(trained.best.params) == {"batch_size"}
     Image.fromarray(np.load(xrays / "test_pneumonia.npy")[0]).save("x.png")
     study = library.open_study("mine")
-    (answer,) = study.predict("x.png")
+    (answer,) = study.predict("x.png", threshold=0.3)
     assert sum(answer.probabilities) == pytest.approx(1)
     result = study.evaluate("youden").of(study.best)
     assert result is not None

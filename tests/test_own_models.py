@@ -2,6 +2,7 @@
 
 import importlib
 import runpy
+import shlex
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from hpo import grid, search
-from hpo.errors import ModelError
+from hpo.errors import ModelError, UsageError
 from tests.conftest import SIZE, Hpo
 
 ROOT = Path(__file__).parents[1]
@@ -145,8 +146,15 @@ def test_a_space_file_names_a_model_and_a_search_draws_what_it_declares(
     assert found.json["best"]["config"]["model"]["params"]["depth"] == 1
     assert set(found.json["best"]["params"]) <= {"channels", "dropout"}
     shown = hpo("show", "latest", "--toml").out
-    assert '[model]\nentry = "cnn.py:cnn"\n[base]' in shown
+    assert f'[model]\nentry = "{space.parent}/../cnn.py:cnn"\n[base]' in shown
     assert "\ndepth = 1\n" in shown
+    Path("best.toml").write_text(shown)
+    assert hpo("grid", "channels", "--space", "best.toml", "--dry-run").code == 0
+    added = hpo("enqueue", "latest", "--set", "channels=16", "--json").json
+    assert added["params"]["channels"] == 16
+    last = hpo("show", "latest").out.splitlines()[-1]
+    assert f" --model {space.parent}/../cnn.py:cnn" in last
+    assert hpo(*shlex.split(last[last.index("hpo resume") :])[1:]).code == 0
 
     space.write_text(space.read_text().replace("channels = {", "chanels = {"))
     wrong = hpo(*search)
@@ -295,5 +303,5 @@ def test_in_python_the_function_itself_is_taken(
     assert found.best.config.identity() != swept.configurations[2].config.identity()
     with pytest.raises(ModelError, match=r"must be a function in a file"):
         grid("channels", model=lambda n_outputs: n_outputs)
-    with pytest.raises(TypeError, match=r"trails"):
+    with pytest.raises(UsageError, match=r"Did you mean trials"):
         search(model=function, trails=3)

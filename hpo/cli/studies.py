@@ -66,6 +66,8 @@ def show(
         hpo show latest --toml > best.toml
     """
     has_curves = curves or target is not None
+    if toml and json:
+        raise UsageError("--toml and --json are two formats. Choose one of them.")
     if study is None and has_curves:
         raise UsageError("--curves and --target need a study: hpo show STUDY --curves.")
     if study is None and toml:
@@ -342,6 +344,7 @@ def enqueue(
     study: options.StudyArgument,
     set_: options.Fixed = None,
     storage: options.Storage = DEFAULT_URL,
+    json: options.Json = False,
 ) -> None:
     """Add a configuration to a search. It is tried next, even beyond --trials.
 
@@ -358,9 +361,14 @@ def enqueue(
     from hpo.study.trials import enqueue as let_wait
 
     found = open_study(open_storage(storage, create=False), study)
-    cell = let_wait(found, read_record(found), options.read_pairs("--set", set_ or []))
-    print_line(f"Enqueued in {found.study_name}: {params_text(cell.params)}.")
-    print_line(f"To train it: hpo resume {named(found.study_name, storage)}")
+    record = read_record(found)
+    cell = let_wait(found, record, options.read_pairs("--set", set_ or []))
+    emit(
+        {"study": found.study_name, "params": dict(cell.params)},
+        f"Enqueued in {found.study_name}: {params_text(cell.params)}.",
+        f"To train it: hpo resume {named(found.study_name, storage)}{record.model_option}",
+        json=json,
+    )
 
 
 def delete(

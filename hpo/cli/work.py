@@ -70,7 +70,7 @@ def carry_out(
     started = time.monotonic()
     with open_session(plan) as session:
         name = session.study.study_name
-        resume = f"hpo resume {named(name, session.storage.url)}"
+        resume = f"hpo resume {named(name, session.storage.url)}{plan.record.model_option}"
         if plan.settings.ray:
             resume += f" --ray {plan.settings.ray}"
         notes = list(session.storage.notes)
@@ -177,20 +177,21 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
 
     found = forecast(plan)
     if json:
-        document = {name: value for name, value in asdict(found).items() if name != "n_train"}
         notes = {"data": {"notes": list(plan.record.notes)}, "n_to_train": found.n_to_train}
-        print_json(document | notes)
+        print_json(asdict(found) | notes)
         return
     print_line(f"{found.study}, on {found.device} {found.precision}:", style="bold")
     least, most = map(duration, found.seconds_range)
     is_range = least != most
+    # What a search will propose is not known.
+    stored = f"{found.n_stored:,} in the run store, " if plan.record.kind == "grid" else ""
     parts = [
         ("configurations", f"{found.n_configurations:,}"),
         *(("", note) for note in combinations_note(plan.record)),
         (
             "trainings",
-            f"{found.n_trainings:,}: {found.n_done:,} in the study, {found.n_stored:,} in the run "
-            f"store, {found.n_to_train:,} to train",
+            f"{found.n_trainings:,}: {found.n_done:,} in the study, {stored}"
+            f"{found.n_to_train:,} to train",
         ),
         ("in parallel", count(found.n_lanes, "training")),
         (
@@ -202,12 +203,6 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
     for name, text in parts:
         if name != "in parallel" or found.n_to_train:
             print_line(f"  {name:<16} {text}", indent=19)
-    if found.too_large_batches:
-        sizes = " and ".join(map(str, found.too_large_batches))
-        print_line(
-            f"  Trainings with batch_size {sizes} will fail, because there are {found.n_train} "
-            f"training images. Leave {sizes} out of the choices in the space file."
-        )
     fewest, largest = found.repeats
     if fewest < largest:
         span = f"{fewest} to {largest}"

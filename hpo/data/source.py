@@ -121,7 +121,7 @@ def read_table(path: Path, manifest: Manifest) -> tuple[Table, Manifest] | None:
 def describe(path: Path, manifest: Manifest) -> str:
     """Return the manifest of a data set as text, with findings and guesses as comments.
 
-    Paths are relative to the working folder. No image is read.
+    Paths are absolute unless the data are directly in the working folder. No image is read.
 
     Raises:
         DataError: there is no data set, or its table cannot be read.
@@ -149,10 +149,12 @@ def describe(path: Path, manifest: Manifest) -> str:
         comments.append(f"To be completed: {problem}")
     place = path if path.is_dir() else path.parent
     name = path.name if path.suffix.lower() == ".npz" else "."
+    # A manifest is read relative to its own folder, probably this one or that of the data.
+    at = os.path.relpath if len(path.parts) == 1 else os.path.abspath
     changes: dict[str, object] = {
-        "images": tuple(os.path.relpath(place / one) for one in manifest.images or (name,)),
-        "table": tuple(os.path.relpath(place / one) for one in manifest.table),
-        "test": manifest.test and os.path.relpath(place / manifest.test),
+        "images": tuple(at(place / one) for one in manifest.images or (name,)),
+        "table": tuple(at(place / one) for one in manifest.table),
+        "test": manifest.test and at(place / manifest.test),
     }
     return to_toml(manifest.model_copy(update=changes), comments)
 

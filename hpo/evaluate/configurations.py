@@ -76,7 +76,7 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
     if not chosen:
         raise StudyError(
             f"{summary.name} has no complete training to evaluate. Finish it first: hpo resume "
-            f"{named(summary.name, summary.storage)}"
+            f"{named(summary.name, summary.storage)}{summary.record.model_option}"
         )
     # Configurations of a search differ in everything, so use their numbers.
     called = [(c.label if is_grid else c.tag, c) for c in chosen]

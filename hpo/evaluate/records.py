@@ -122,6 +122,10 @@ class Evaluation:
     pairs: tuple[PairComparison, ...]
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        n = len(self.configurations)
+        return f"<Evaluation of {self.study}: {n} configurations on {self.n_images} test images>"
+
     @property
     def trials(self) -> set[int]:
         """The numbers of all evaluated trials."""

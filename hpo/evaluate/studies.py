@@ -100,7 +100,7 @@ def compare(
         if not any(c.scores for c in summary.configurations):
             raise StudyError(
                 f"No training of {summary.name} is finished yet. Run hpo resume "
-                f"{named(summary.name, summary.storage)}"
+                f"{named(summary.name, summary.storage)}{summary.record.model_option}"
             )
     own = {summary.record.metric for summary in summaries}
     score = read_score(metric or (own.pop() if len(own) == 1 else "accuracy"))

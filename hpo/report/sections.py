@@ -175,10 +175,13 @@ def commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
     """Yield the commands for the next steps, each with its effect."""
     study, record = named(summary.name, summary.storage), summary.record
     if summary.n_left:
-        yield f"hpo resume {study}", "Trains the missing repeats and configurations."
+        yield (
+            f"hpo resume {study}{record.model_option}",
+            "Trains the missing repeats and configurations.",
+        )
     yield f"hpo show {study}", "Prints the table in the terminal."
     yield (
-        f"hpo export {study}",
+        f"hpo export {study}{record.model_option}",
         "Writes the model, CSV files and curves.",
     )
     yield f"hpo report {study}", "Writes this page again."

@@ -62,8 +62,7 @@ class Forecast:
 
     `n_done` trainings are in the study, `n_stored` of a grid's in the run store. `seconds_range`
     is for a search, which depends on its results, and for a grid that is repeated until decided.
-    Trainings with one of `too_large_batches` will fail, because they exceed the `n_train` training
-    images. `repeats` are the fewest and the most of a configuration.
+    `repeats` are the fewest and the most of a configuration.
     """
 
     study: str
@@ -77,8 +76,6 @@ class Forecast:
     seconds: float
     seconds_range: tuple[float, float]
     memory_bytes: int
-    too_large_batches: tuple[int, ...]
-    n_train: int
     repeats: tuple[int, int]
 
     @property
@@ -123,7 +120,7 @@ def _forecast(plan: Plan, cluster: Any) -> Forecast:
     if cluster:
         n_processes = min(n_lanes, cluster.n_slots(record.device))
     data = sealed(plan.dataset, record)
-    # A batch larger than the training set fails: there is nothing to time.
+    # In old searches, a batch larger than the training set fails: there is nothing to time.
     n_train = len(data.fold(FOLD).train)
     configs = [config for config in every if config.batch_size <= n_train]
     times = training_seconds(data, configs, device=device, n_processes=n_here)
@@ -151,8 +148,6 @@ def _forecast(plan: Plan, cluster: Any) -> Forecast:
         seconds=seconds,
         seconds_range=(least, most),
         memory_bytes=max(memory, default=0),
-        too_large_batches=tuple(sorted({c.batch_size for c in every if c.batch_size > n_train})),
-        n_train=n_train,
         repeats=(goal.n_repeats, max(goal.n_repeats, goal.most_repeats)),
     )
 

@@ -239,6 +239,10 @@ def _plan(
     points = ({n: label for n, label in p.items() if n in searched} for p in space.start)
     there = [cell.params for p in points if (cell := spaces.complete(space, p))]
     space = replace(space, start=tuple(there))
+    space, left_out = _without_large_batches(space, info.n_train)
+    if left_out:
+        note = f"The search leaves out batch_size {left_out}: there are {info.n_train} training "
+        info = replace(info, notes=(*info.notes, f"{note}images."))
     _check_batches(configs, info, space)
     _check_stress(score, [config.image_size for config in configs], space)
     n_trainings = len(configs) * max(goal.n_trainings, goal.most_repeats)
@@ -310,9 +314,25 @@ def _for_classes(
     return space, [config.replace(outputs=n_classes) for config in configs]
 
 
+def _without_large_batches(space: Space, n_train: int) -> tuple[Space, str]:
+    """Return the space without batches larger than the training set, and what is left out."""
+    kept, left_out = [], ""
+    for one in space.search:
+        if one.name != "batch_size":
+            kept.append(one)
+        elif isinstance(one, spaces.Choices):
+            fitting = tuple(n for n in one.labels if int(n) <= n_train)
+            left_out = " and ".join(str(n) for n in one.labels if n not in fitting)
+            kept += [one.model_copy(update={"choices": fitting})] if fitting else []
+        elif (low := int(one.low)) <= n_train < int(one.high):
+            left_out = f"above {n_train}"
+            kept.append(one.model_copy(update={"high": n_train - (n_train - low) % one.step}))
+        else:
+            kept += [one] if low <= n_train else []
+    return replace(space, search=tuple(kept)), left_out
+
+
 def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, space: Space) -> None:
-    if "batch_size" in [parameter.name for parameter in space.search]:
-        return
     sizes = sorted({config.batch_size for config in configs})
     fitting = [str(n) for n in sizes if n <= data.n_train]
     if len(fitting) == len(sizes):

@@ -343,6 +343,7 @@ def _finished_trial(
     study: optuna.Study, record: StudyRecord, number: int, *, name: str
 ) -> FrozenTrial:
     trials, command = study.get_trials(deepcopy=False), in_command(study)
+    command += record.model_option
     trial = next((trial for trial in trials if trial.number == number), None)
     if trial is None:
         there = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"

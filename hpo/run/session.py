@@ -3,7 +3,6 @@
 import contextlib
 import math
 import select
-import shlex
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
@@ -289,10 +288,9 @@ def with_model(record: StudyRecord, name: str, model: Any) -> StudyRecord:
             raise UsageError(f"{name} trains the built-in network. Leave --model out.")
         return record
     if model is None:
-        where = shlex.quote(record.model or f"FILE.py:{recorded.entry.partition(':')[2]}")
         raise UsageError(
             f"{name} trains {recorded.entry}, and code runs only if the command line names it: "
-            f"add --model {where}"
+            f"add{record.model_option}"
         )
     found, code = models.open_own(model)
     if faults := models.differences(recorded, found):

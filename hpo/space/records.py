@@ -71,7 +71,10 @@ def unknown_name(name: str, signature: Signature | None = None) -> str:
     name, sign, values = name.partition("=")
     names = names_of(signature)
     if sign and name in names:
-        return f"--param takes a name only. Use --param {name} --values {values or 'V,V'}."
+        return (
+            f"A search takes names only. To compare values: hpo grid {name}={values}; to fix one: "
+            f"--set {name}={values.partition(',')[0]}."
+        )
     if signature is not None and name in (*MLP_FIELDS, *_SHAPE):
         declared = ", ".join(one.name for one in signature) or "no hyperparameters"
         return f"{name} belongs to the built-in network. This model has {declared}."

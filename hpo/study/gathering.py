@@ -133,7 +133,7 @@ def summarize(
             record,
             runs=runs,
             n_looks=goal.n_looks,
-            resume=f"hpo resume {in_command(study)}" if is_short else "",
+            resume=f"hpo resume {in_command(study)}{record.model_option}" if is_short else "",
         )
     else:
         verdict = None

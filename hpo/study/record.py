@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
@@ -157,6 +158,13 @@ class StudyRecord:
     weights: ScoredWeights | None = None
     model: str | None = None
     require: dict[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
+
+    @property
+    def model_option(self) -> str:
+        """The option that names its custom model, with a space before it; "" without one."""
+        if (own := self.space.base.model) is None:
+            return ""
+        return f" --model {shlex.quote(self.model or 'FILE.py:' + own.entry.partition(':')[2])}"
 
     @classmethod
     def from_document(cls, document: Any) -> "StudyRecord":

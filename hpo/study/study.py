@@ -155,7 +155,7 @@ def open_recorded_data(
     path = record.data.path if moved is None else str(moved)
     hint = (
         "Give their new path with --data PATH; this records it and trains nothing: "
-        f"hpo resume {in_command(study)} --data PATH --dry-run"
+        f"hpo resume {in_command(study)}{record.model_option} --data PATH --dry-run"
     )
     from hpo.data.source import open_data  # `hpo show` does not need it.
 

@@ -87,7 +87,7 @@ def best_toml(summary: StudySummary) -> str:
     title = f"# {summary.best.tag} of {summary.name}"
     lines = (f"{name} = {toml(value)}" for name, value in _fields(summary.best.config).items())
     own = summary.best.config.model
-    model = ["[model]", f"entry = {toml(own.entry)}"] if own else []
+    model = ["[model]", f"entry = {toml(summary.record.model or own.entry)}"] if own else []
     return "\n".join([title, *model, "[base]", *lines])
 
 
@@ -158,11 +158,15 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
 def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
     """Return the purpose of the next step, and its command."""
     study, record, goal = named(summary.name, summary.storage), summary.record, summary.goal
+    own = record.model_option
     if summary.n_left:
-        return f"To finish the {count(summary.n_left, 'missing training')}", f"hpo resume {study}"
+        return (
+            f"To finish the {count(summary.n_left, 'missing training')}",
+            f"hpo resume {study}{own}",
+        )
     if record.kind == "search" and summary.best:
         if is_tested:
-            return "To write the model and its results as files", f"hpo export {study}"
+            return "To write the model and its results as files", f"hpo export {study}{own}"
         return "To evaluate it on the sealed test, once and on record", f"hpo evaluate {study}"
     pairs = summary.verdict.pairs if summary.verdict else ()
     is_compared = len(summary.configurations) > 1

@@ -112,7 +112,7 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
     missing = {"missing": n_open, "failed": n_failed}
     left = ", ".join(f"{count(n, 'training')} {how}" for how, n in missing.items() if n)
     pairs = summary.verdict.pairs if summary.verdict else ()
-    to_continue = f"To continue: `hpo resume {study}`"
+    to_continue = f"To continue: `hpo resume {study}{summary.record.model_option}`"
     if n_open or (n_failed and summary.record.kind == "grid"):
         said.append(f"{left}. {to_continue}")
     elif n_failed:

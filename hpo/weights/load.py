@@ -100,7 +100,7 @@ def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Networ
         WeightsError: weights were not kept, or cannot be read.
     """
     name, storage_url, best = summary.name, summary.storage, summary.best
-    shown = named(name, storage_url)
+    shown = named(name, storage_url) + summary.record.model_option
     if best is None:
         raise StudyError(f"No configuration of {name} is complete yet: hpo resume {shown}")
     folder = study_folder(storage_url, name) / "weights"

@@ -112,25 +112,34 @@ def test_a_failed_cell_ends_with_1_seals_the_test_and_runs_again(hpo: Hpo, xrays
     assert hpo(*command).json["n_trained"] == 1
 
 
-def test_batches_larger_than_the_images_are_refused_or_fail_alone(hpo: Hpo, xrays: Path) -> None:
+def test_batches_larger_than_the_images_are_refused_or_left_out_of_a_search(
+    hpo: Hpo, xrays: Path
+) -> None:
     swept = ("grid", "--param", "batch_size", "--values", "8,500", *SMALL, "--data", xrays)
     for dry in ((), ("--dry-run",)):
         said(hpo(*swept, *dry), 2, "Leave 500 out: --values batch_size=8")
     fixed = ("grid", "--param", "loss", "--set", "batch_size=500", "--data", xrays)
     said(hpo(*fixed), 2, "Use --set batch_size=N with N at most 64")
     assert not Path("studies").exists()
-    Path("space.toml").write_text(
-        "[base]\nbatch_size = 500\n[search]\nbatch_size = { choices = [8, 16, 500] }\n"
-    )
+    space = "[base]\nbatch_size = 8\n[search]\nbatch_size = { choices = [8, 16, 500] }\n"
+    Path("space.toml").write_text(space)
     search = ("search", "--space", "space.toml", *SMALL, "--metric", "accuracy", "--data", xrays)
     search += ("--finalists", "0", "--study", "s")
-    dry_run = hpo(*search, "--dry-run").out
-    assert "batch_size 500 will fail, because there are 64 training images" in dry_run
-    assert "Leave 500 out of the choices" in dry_run
+    left_out = "The search leaves out batch_size 500: there are 64 training images."
+    assert left_out in hpo(*search, "--dry-run").out
     answer = hpo(*search)
     assert answer.code == 0
     assert "Trained 2, in" in answer.out
-    assert "1 training failed" in answer.out
+    assert left_out in answer.out
     configurations = hpo("show", "s", "--json").json["configurations"]
-    states = {c["params"]["batch_size"]: c["state"] for c in configurations}
-    assert states == {8: "complete", 16: "complete", 500: "failed"}
+    assert {c["params"]["batch_size"] for c in configurations} == {8, 16}
+    assert hpo("resume", "s").code == 0
+    Path("space.toml").write_text(space.replace("choices = [8, 16, 500]", "low = 8, high = 500"))
+    ranged = hpo(*search[:-1], "ranged", "--trials", "3")
+    assert "The search leaves out batch_size above 64" in ranged.out
+    sizes = [
+        c["params"]["batch_size"] for c in hpo("show", "ranged", "--json").json["configurations"]
+    ]
+    assert max(sizes) <= 64
+    Path("space.toml").write_text(space.replace("size = 8", "size = 500"))
+    said(hpo(*search), 2, "Use --set batch_size=N with N at most 64")
