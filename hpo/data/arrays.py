@@ -141,7 +141,11 @@ def _parts(present: Collection[str]) -> tuple[list[_Part], list[str]]:
             of = match["before"] or match["after"]
             kind = next(kind for kind in ("images", "labels", "patients") if match[kind])
             found[SPLIT_NAMES[of.lower()] if of else None][kind] = name
-    faults = [] if {None, TRAIN} & found.keys() else ["train_images is missing"]
+    faults = []
+    if not {None, TRAIN} & found.keys():
+        faults.append(
+            f"train_images is missing: there is only {named([*map(ascii, sorted(present))])}"
+        )
     parts = []
     for split in (None, TRAIN, VALIDATION, TEST):
         names = found.get(split, {})
@@ -185,6 +189,11 @@ def _reading(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except Exception as problem:
+        if "allow_pickle" in str(problem):
+            raise DataError(
+                f"{path} holds Python objects, perhaps images of different sizes. Save numbers of "
+                "one shape, or image files."
+            ) from None
         raise DataError(
             f"{path} is damaged or cannot be read: {str(problem)[:200]}. Copy or download it "
             "again."
@@ -226,7 +235,9 @@ def _gray(name: str, array: _Array) -> _Gray:
     if dtype == np.uint8 or not array.size:
         return _Gray(sides)
     low, high = float(array.min()), float(array.max())
-    if not (low >= 0 and high <= (65_535 if kind in "ui" and len(shape) == 3 else 255)):  # Or NaN.
+    if not np.isfinite([low, high]).all():
+        raise DataError(f"{name} holds values that are no numbers (NaN or infinite). Remove them")
+    if not (low >= 0 and high <= (65_535 if kind in "ui" and len(shape) == 3 else 255)):
         raise DataError(
             f"{name} holds {dtype} from {low:g} to {high:g}: save gray values from 0 to 1 or 255, "
             "before standardization"

@@ -326,6 +326,7 @@ def _complete(
             continue
         if role != "split" or {plain(line[name]) for line in lines} <= {"", *SPLIT_NAMES}:
             guessed[role] = name
+            free = {key: one for key, one in free.items() if one != name}
     if not manifest.label and "label" not in guessed:
         # The only one left or, without a header, the one with the most known class names.
         classes = NEGATIVE | POSITIVE
@@ -386,7 +387,9 @@ def _files(folders: Sequence[Path]) -> dict[str, str]:
     files: dict[str, str] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise DataError(f"There is no folder {folder} of images. Correct images.")
+            raise DataError(
+                f"There is no folder {folder} of images. Correct `images` in the manifest."
+            )
         for file in list_images(folder)[0]:
             if file in files:
                 raise DataError(

@@ -25,7 +25,7 @@ SUFFIXES: Final = {
 }
 # Other suffixes of pictures.
 _PICTURES: Final = {
-    *(".jfif", ".jpe", ".jp2", ".gif", ".pgm", ".pnm", ".npy", ".nii"),
+    *(".jfif", ".jpe", ".jp2", ".gif", ".pgm", ".ppm", ".pbm", ".pnm", ".npy", ".nii"),
 }
 # Files that Windows and macOS leave in folders, besides hidden ones.
 _OF_SYSTEMS: Final = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -281,7 +281,7 @@ def list_images(path: Path) -> tuple[list[str], Counter[tuple[str, str]]]:
 
 def _left_out_note(left_out: Counter[tuple[str, str]]) -> Iterator[str]:
     each = [
-        f"{place or 'the folder'} ({count(n, f'{suffix} file')})"
+        f"{count(n, f'{suffix} file')} in {place or 'the folder itself'}"
         for (place, suffix), n in sorted(left_out.items())
     ]
     if n_more := len(each[_MOST_NAMED:]):

@@ -7,7 +7,7 @@ later are compared with it, so that changed ones are not used.
 import hashlib
 import os
 import stat
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache as memoize
 from itertools import islice
@@ -215,7 +215,7 @@ def open_table(table: Table, manifest: Manifest = NO_MANIFEST) -> Dataset:
         return cache.pixels(f"{fingerprint}-{size}", (len(files), size, size), resized)
 
     n_known = sum(row.is_known for row in rows)
-    notes += _notes(table, rows, n_known, brightest, bits, n_inverted)
+    notes += _notes(table, rows, digests, n_known, brightest, bits, n_inverted)
     return Dataset(
         name=table.name,
         source=table.location,
@@ -372,6 +372,7 @@ def _digest(image: Pixels) -> str:
 def _notes(
     table: Table,
     rows: Sequence[Row],
+    digests: Sequence[str],
     n_known: int,
     brightest: Sequence[int],
     bits: int,
@@ -387,6 +388,14 @@ def _notes(
         yield (
             f"Warning: {n_inverted:,} of {n_images:,} images are much brighter at the border than "
             "in the center. They may be inverted (air white, bones black)."
+        )
+    splits = defaultdict[str, set[int | None]](set)
+    for row, digest in zip(rows, digests, strict=True):
+        splits[digest].add(row.split)
+    if n_shared := sum(len(of_one) > 1 for of_one in splits.values()):
+        yield (
+            f"Warning: {count(n_shared, 'image')} in more than one split, equal in every pixel: "
+            "results are too good. `hpo data audit` lists them."
         )
     if not n_known:
         yield f"Patients unknown: each {_MAY_LEAK}"

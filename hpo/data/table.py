@@ -120,7 +120,8 @@ def settle(table: Table, manifest: Manifest) -> Table:
         total = count(left_out.total(), "image")
         notes.append(f"Left out: {total} of other classes ({classes}).")
     if n_repeated:
-        notes.append(f"Left out: {count(n_repeated, 'row')} that repeat an image.")
+        repeats = "1 row that repeats" if n_repeated == 1 else f"{n_repeated:,} rows that repeat"
+        notes.append(f"Left out: {repeats} an image.")
     patients_by, rows = _find_patients(table, [*used.values()], manifest)
     rows = _choose_splits(rows, manifest, notes)
     rows.sort(key=lambda row: row.split or TRAIN)  # The sort is stable.
@@ -218,7 +219,7 @@ def _guess_negative(location: str, names: Collection[str], notes: list[str]) -> 
     if len(negative) != 1:
         raise DataError(
             f"{location} does not say which of {' and '.join(sorted(names))} is the positive "
-            f"class. Use --positive {max(names)}, or the other."
+            f"class. Use --positive {max(names)} or --positive {min(names)}."
         )
     (positive,) = {*names} - negative
     if positive != "pneumonia":

@@ -33,7 +33,8 @@ def pair_sentence(
         have = f"only {count(pair.n_pairs, 'repeat')}" if pair.n_pairs else "no repeat"
         text = f"{first} and {second}: not compared, {have} of both. It takes 2 (--repeats 5)"
     elif is_identical:
-        text = f"{first} and {second}: identical scores in all {pair.n_pairs} repeats"
+        of_all = "both" if pair.n_pairs == 2 else f"all {pair.n_pairs}"
+        text = f"{first} and {second}: identical scores in {of_all} repeats"
     elif pair.is_real:
         is_second = (pair.difference > 0) == (kind.direction == "maximize")
         better, worse = (second, first) if is_second else (first, second)

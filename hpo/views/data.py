@@ -10,6 +10,7 @@ from hpo.data.audit import Audit, Leak
 from hpo.data.dataset import SPLITS, Dataset, Fold, count_classes
 from hpo.tables import DASH, Column, Row, Table, count
 
+_MOST_EQUAL: Final = 4
 _MOST_LINES: Final = 10
 
 
@@ -71,7 +72,7 @@ def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
             f"{kind.format(count(len(found), 'group'))}, {across} across splits, {differing} with "
             "different labels"
         )
-        yield from _some([" = ".join(one.files) for one in found])
+        yield from _some([_equal_text(one.files) for one in found])
 
 
 def _identity(dataset: Dataset) -> dict[str, Any]:
@@ -120,6 +121,11 @@ def _splits_table(dataset: Dataset, notes: Sequence[str]) -> Table:
 def _leak_text(leak: Leak) -> str:
     number = f"{leak.n_with_sibling:.1f}".removesuffix(".0")
     return f"{number} of {leak.n_validation:.0f} ({100 * leak.share:.1f} %)"
+
+
+def _equal_text(files: Sequence[str]) -> str:
+    n_more = len(files) - _MOST_EQUAL
+    return " = ".join(files[:_MOST_EQUAL]) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def _some(lines: Sequence[str]) -> Iterator[str]:

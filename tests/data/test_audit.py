@@ -48,7 +48,9 @@ def test_duplicates_are_grouped_within_and_across_splits() -> None:
     images[2] = images[13] = images[0]
     images[5] = images[4]
     split = [TRAIN] * 12 + [TEST] * 2
-    across, differing = audit(make_dataset([0, 1] * 7, split=split, images=images)).duplicates
+    dataset = make_dataset([0, 1] * 7, split=split, images=images)
+    assert "Warning: 1 image in more than one split" in " ".join(dataset.notes)
+    across, differing = audit(dataset).duplicates
     assert across.files == ("image 0", "image 2", "image 13")
     assert across.splits == ("train", "test")
     assert across.is_across_splits

@@ -151,6 +151,7 @@ def test_what_does_not_fit_is_refused_with_what_to_do(data_folder: Path, fault: 
     ("content", "message"),
     [
         ("file,other,more\n0.png,1,2\n", "does not say which column holds the label: file,"),
+        ("file,patient\n0.png,1\n", "does not say which column holds the label: file, patient"),
         ("file,label\nx/7.jpg,1\n", "No column of"),
         ("file\n0.png\n", "is not a table of images: it has 1 column and 2 lines"),
         ("", "is not a table of images"),

@@ -83,11 +83,11 @@ def test_one_name_that_fits_does_not_make_all_patients_known(data_folder: Path) 
 @pytest.mark.parametrize(
     ("file", "note"),
     [
-        ("COVID/x.png", "Left out: COVID (1 .png file)."),
-        ("train/NORMAL/x.gif", "Left out: train/NORMAL (1 .gif file). Only images in class"),
-        ("x.png", "Left out: the folder (1 .png file)."),
-        ("train/x.png", "Left out: train (1 .png file)."),
-        ("train/NORMAL/masks/x.png", "Left out: train/NORMAL/masks (1 .png file)."),
+        ("COVID/x.png", "Left out: 1 .png file in COVID."),
+        ("train/NORMAL/x.ppm", "Left out: 1 .ppm file in train/NORMAL. Only images in class"),
+        ("x.png", "Left out: 1 .png file in the folder itself."),
+        ("train/x.png", "Left out: 1 .png file in train."),
+        ("train/NORMAL/masks/x.png", "Left out: 1 .png file in train/NORMAL/masks."),
     ],
 )
 def test_what_is_left_out_is_said_and_counted(release: Path, file: str, note: str) -> None:
