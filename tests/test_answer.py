@@ -41,7 +41,9 @@ def test_a_search_is_evaluated_next_once_it_is_finished(tmp_path: Path) -> None:
     assert (left.command, left.is_clear) == (f"hpo resume {fake.name}", False)
     summary = add_finalists(fake, 0.9, 0.95, 0.88).summary
     found: Answer = answer(dataclasses.replace(summary, n_open=0))
-    assert found.finding.startswith(f"The best of 14 configurations is {summary.best.tag}: ")
+    assert found.finding.startswith(
+        f"The best of 14 configurations (1 failed) is {summary.best.tag}"
+    )
     assert found.command == f"hpo evaluate {fake.name}"
     space = fake.record.space
     pairs = options.read_pairs("--set", shlex.split(found.settings)[1::2])

@@ -118,7 +118,7 @@ def test_studies_with_different_scores_are_compared_by_accuracy_and_that_is_said
     assert sought.best is not None
     assert other.configuration.number == sought.best.number
     assert other.found is not None
-    accuracies = [r.accuracy or 0.0 for r in sought.best.judged]
+    accuracies = [r.validation("accuracy") or 0.0 for r in sought.best.judged]
     assert other.found.mean == pytest.approx(fmean(accuracies))
     (pair,) = both.verdict.pairs
     assert pair.n_pairs == 4

@@ -151,12 +151,16 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
     configs = [cell.config for cell in spaces.cells(space, names)]
     n_repeats, most = _count("--repeats", settings.repeats, GRID_REPEATS), 0
     if settings.until_decided:
-        most = _count("--max-repeats", settings.max_repeats, MAX_REPEATS)
+        most = _count("--max-repeats", settings.max_repeats, MAX_REPEATS, least=2)
         if most > LOOK_EVERY * MOST_LOOKS:
             raise UsageError(
                 f"--max-repeats must be at most {LOOK_EVERY * MOST_LOOKS}, but got {most}. More "
                 "repeats would hardly change the answer."
             )
+        if settings.repeats is None:
+            n_repeats = min(n_repeats, most)
+        elif settings.max_repeats is not None and n_repeats > most:
+            raise UsageError(f"--repeats {n_repeats} is more than --max-repeats {most}.")
         n_repeats = max(n_repeats, min(LOOK_EVERY, most))
         most = max(n_repeats, most)
     elif settings.max_repeats is not None:

@@ -49,6 +49,23 @@ def study_lock(storage: Database, name: str) -> AbstractContextManager[Check]:
     return _on_server(storage, name) if path is None else _in_file(path.resolve(), storage, name)
 
 
+class _InUseError(StudyError):
+    """Another process holds the lock; `driver` says which, in words."""
+
+    driver = ""
+
+
+def driver_of(storage: Database, name: str) -> str:
+    """Say which process drives a study; "" for none, or if that cannot be known."""
+    try:
+        with study_lock(storage, name):
+            return ""
+    except _InUseError as error:
+        return error.driver
+    except (StorageError, OSError):
+        return ""
+
+
 @contextlib.contextmanager
 def _in_file(database: Path, storage: Database, name: str) -> Iterator[Check]:
     """Lock a file next to the database, which requires write access to the database."""
@@ -121,15 +138,17 @@ def _read(about: Path) -> tuple[str, str, str]:
     return "", "", ""
 
 
-def _in_use(storage: Database, name: str, pid: str, host: str, since: str) -> StudyError:
+def _in_use(storage: Database, name: str, pid: str, host: str, since: str) -> _InUseError:
     who = f"process {pid} on {host}" if pid else "another process"
     with contextlib.suppress(ValueError):
         when = datetime.fromisoformat(since).astimezone(UTC)
         who += f" since {when:%Y-%m-%d %H:%M} UTC"
-    return StudyError(
+    error = _InUseError(
         f"The study {name} is in use by {who}. Wait until it ends, or stop it, then run this "
         f"command again. `hpo show {name}{storage_option(storage.url)}` works in the meantime."
     )
+    error.driver = who
+    return error
 
 
 def _digest(name: str) -> bytes:

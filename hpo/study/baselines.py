@@ -10,7 +10,6 @@ import numpy as np
 
 from hpo.data.dataset import TrainingData
 from hpo.study.score import METRICS
-from hpo.training.progress import measure
 
 _SIZE: Final = 32
 _MOST_FOLDS: Final = 5
@@ -30,6 +29,8 @@ def baselines(data: TrainingData, folds: Sequence[int]) -> dict[str, dict[str, f
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits  # A dependency of scikit-learn.
+
+    from hpo.training.progress import measure  # It loads torch.
 
     distinct = {fold.validation.tobytes(): fold for fold in map(data.fold, folds)}
     pixels = data.pixels_at(_SIZE)[: data.n_pool].reshape(data.n_pool, -1).astype(np.float32)

@@ -1,7 +1,7 @@
 """Reading a study and gathering its trials by configuration."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -15,7 +15,8 @@ from hpo.config import Scalar, TrainingConfig
 from hpo.errors import HpoError, StudyError
 from hpo.stats import PairComparison
 from hpo.storage.database import Database
-from hpo.storage.opening import in_command, open_storage, url_of
+from hpo.storage.lock import driver_of
+from hpo.storage.opening import open_storage, url_of
 from hpo.storage.paths import runs_folder, study_folder
 from hpo.storage.runs import RunStore, is_digest
 from hpo.storage.url import DEFAULT_URL
@@ -76,11 +77,14 @@ def read_study(
     """
     if moved_data is not None:
         move_data(name, storage, moved_data)
-    study = open_study(open_storage(storage, create=False), name)
-    runs = RunStore(runs_folder(storage))
+    opened = open_storage(storage, create=False)
+    study, runs = open_study(opened, name), RunStore(runs_folder(storage))
+    summary = summarize(study, runs=runs, margin=margin, weights=weights)
+    if summary.count("running"):  # Of a living process, or of one that was killed.
+        summary = replace(summary, driver=driver_of(opened, study.study_name))
     return StoredStudy(
         study=study,
-        summary=summarize(study, runs=runs, margin=margin, weights=weights),
+        summary=summary,
         runs=runs,
         folder=study_folder(storage, study.study_name),
     )
@@ -127,13 +131,12 @@ def summarize(
         n_there = sum(r.repeat < goal.n_repeats for r in repeats)
         n_open = sum(r.state in ("running", "waiting") for r in repeats)
         n_open += max(0, len(cells) * goal.n_repeats - n_there)
-        is_short = n_open and goal.n_repeats > 1
         verdict = compare(
             {c.value: c for c in configurations} if compares else {},
             record,
             runs=runs,
             n_looks=goal.n_looks,
-            resume=f"hpo resume {in_command(study)}{record.model_option}" if is_short else "",
+            is_unfinished=bool(n_open) and goal.n_repeats > 1,
         )
     else:
         verdict = None

@@ -76,14 +76,14 @@ def compare(
     first: int = 0,
     pairs: Sequence[tuple[Scalar, Scalar]] | None = None,
     n_looks: int = 1,
-    resume: str = "",
+    is_unfinished: bool = False,
 ) -> SweepComparison:
     """Compare configurations by the repeats from `first` on that both have.
 
     Compares all pairs (of the best, if there are more than a hundred), or only `pairs`; by their
     runs in the run store, or without one and for very many, by the scores of their trials. The
-    intervals hold jointly over `n_looks` comparisons. `resume` is the command that trains the
-    repeats that a pair lacks.
+    intervals hold jointly over `n_looks` comparisons. If the study `is_unfinished`, repeats that
+    a pair lacks are still to be trained.
     """
     repeats: dict[Scalar, Sequence[Repeat | None]] = {}
     for name, configuration in configurations.items():
@@ -105,13 +105,14 @@ def compare(
             f"{100 * level:.3g} % interval. Their joint level is 95 %."
         )
         found = replace(found, basis=f"{found.basis} {looks}".strip())
-    if not resume:
+    if not is_unfinished:
         return found
-    few = "too few repeats so far. Run"
     said = (
         pair
         if pair.n_pairs > 1
-        else replace(pair, sentence=f"{label(pair.a)} vs {label(pair.b)}: {few} `{resume}`.")
+        else replace(
+            pair, sentence=f"{label(pair.a)} and {label(pair.b)}: too few repeats so far."
+        )
         for pair in found.pairs
     )
     return replace(found, pairs=tuple(said))

@@ -166,7 +166,8 @@ class StudySummary:
     out. `foreign` are trials that other programs trained or finished, which are not counted;
     `left_alone` are waiting trials with something that the study cannot express. `report` is the
     path of its page, if there is one. `begun` is the start of the first training, in local time.
-    `processors` are the kinds that trained it on clusters.
+    `processors` are the kinds that trained it on clusters. `driver` is the process that trains it
+    now, in words.
     """
 
     name: str
@@ -189,6 +190,7 @@ class StudySummary:
     n_reused: int = 0
     report: str | None = None
     begun: datetime | None = None
+    driver: str = ""
 
     def __repr__(self) -> str:
         found = "none yet"
@@ -285,6 +287,11 @@ class StudySummary:
     def n_left(self) -> int:
         """The number of trainings that `hpo resume` runs; it tries a grid's failed ones again."""
         return self.n_open + (self.count("failed") if self.record.kind == "grid" else 0)
+
+    @property
+    def n_failed(self) -> int:
+        """The number of configurations without a score because their trainings failed."""
+        return sum(c.state == "failed" for c in self.configurations)
 
     def count(self, state: State) -> int:
         """Return the number of trials in a state."""
@@ -416,6 +423,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         "n_trained": summary.n_trained,
         "n_reused": summary.n_reused,
         "report": summary.report,
+        "driver": summary.driver or None,
     } | ({"requirement": required} if required["least"] else {})
 
 

@@ -104,9 +104,10 @@ def _finding(summary: StudySummary) -> str:
         return f"No answer yet: {count(summary.n_left, 'training')} missing."
     if summary.headline and best.state == "complete":
         return summary.headline
-    n, tried = len(summary.configurations), "configuration"
+    n, n_failed = len(summary.configurations), summary.n_failed
+    tried = count(n, "configuration") + (f" ({n_failed} failed)" if n_failed else "")
     name = best.label if summary.record.kind == "grid" else best.tag
-    what = f"The best of {count(n, tried)} is {name}:"
+    what = f"The best of {tried} is {name}:"
     if is_short := summary.shortfall(best) > 0:
         what = f"{summary.requirement} It has"
     text = f"{what} {score.text(found.mean)} {score.title}"
@@ -159,6 +160,8 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
     """Return the purpose of the next step, and its command."""
     study, record, goal = named(summary.name, summary.storage), summary.record, summary.goal
     own = record.model_option
+    if summary.driver:
+        return "To see how far it is", f"hpo show {study}"
     if summary.n_left:
         return (
             f"To finish the {count(summary.n_left, 'missing training')}",

@@ -113,6 +113,7 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
     left = ", ".join(f"{count(n, 'training')} {how}" for how, n in missing.items() if n)
     pairs = summary.verdict.pairs if summary.verdict else ()
     to_continue = f"To continue: `hpo resume {study}{summary.record.model_option}`"
+    to_continue = f"In training by {summary.driver}." if summary.driver else to_continue
     if n_open or (n_failed and summary.record.kind == "grid"):
         said.append(f"{left}. {to_continue}")
     elif n_failed:
@@ -300,4 +301,7 @@ def score_cells(found: Interval | None, score: Score) -> tuple[str, str]:
     """Write a mean and its interval without the unit, or a dash."""
     if found is None or found.mean is None:
         return DASH, DASH
-    return score.number(found.mean), score.range_text(found).removesuffix("\u00a0%") or DASH
+    interval = score.range_text(found).removesuffix("\u00a0%")
+    # Two repeats or a few images can leave everything open.
+    everything = "0 to 100" if found.low is not None else DASH
+    return score.number(found.mean), interval or everything

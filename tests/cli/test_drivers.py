@@ -56,7 +56,11 @@ def test_while_a_command_lives_others_may_read_but_neither_train_nor_delete(
     while "RUNNING" not in states and time.monotonic() < end:  # Not between two trials.
         states = {t.state.name for t in open_study(open_storage(case.url), "s").trials}
     assert "RUNNING" in states
+    shown = hpo("show", "s").out
+    assert f"In training by process {child.pid} on" in shown
+    assert "hpo resume" not in shown
     child.kill()
+    assert "To continue: `hpo resume s" in hpo("show", "s").out
     stored = case.inodes()
     case.finish()
     assert stored.items() <= case.inodes().items()

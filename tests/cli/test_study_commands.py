@@ -64,6 +64,7 @@ def test_show_report_and_export_have_the_same_study(hpo: Hpo, mine: Answer) -> N
 
     folder = hpo("export", "mine", "--json").json
     best = {"best": "studies/mine/export/best", "threshold": 0.5}
+    best |= {"script": "studies/mine/export/best/predict.py"}
     assert folder == {"study": "mine", "path": "studies/mine/export", **best}
     rows = table(Path("studies/mine/export/configurations.csv"))
     assert [row["batch_size"] for row in rows] == ["8", "16"]
