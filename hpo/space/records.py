@@ -72,8 +72,8 @@ def unknown_name(name: str, signature: Signature | None = None) -> str:
     names = names_of(signature)
     if sign and name in names:
         return (
-            f"A search takes names only. To compare values: hpo grid {name}={values}; to fix one: "
-            f"--set {name}={values.partition(',')[0]}."
+            f"{name} takes no values here. To compare values: hpo grid {name}={values}; to fix "
+            f"one: --set {name}={values.partition(',')[0]}."
         )
     if signature is not None and name in (*MLP_FIELDS, *_SHAPE):
         declared = ", ".join(one.name for one in signature) or "no hyperparameters"
