@@ -418,5 +418,5 @@ def read_values(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     pairs = read_pairs("--values", texts)
     faults = [f"{name} is not varied. Add --param {name}." for name in pairs if name not in names]
     if faults:
-        raise UsageError(fault_list("--values is invalid:", faults))
+        raise UsageError(fault_list("The values are invalid:", faults))
     return pairs

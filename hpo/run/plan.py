@@ -219,7 +219,7 @@ def _start(text: str, plan: Plan) -> Mapping[str, Scalar]:
     if sign:
         found = summary.numbered.get(int(number[:9])) if number.isdecimal() else None
     if found is None:
-        what = f"configuration {number[:20]}" if sign else "complete configuration"
+        what = f"configuration {number[:20] or 'without a number'}" if sign else "complete one yet"
         raise UsageError(f"--start-from {text[:120]}: {summary.name} has no {what}.")
     if found.config.signature != space.base.signature:
         raise UsageError(f"--start-from {text[:120]}: {summary.name} has another network.")

@@ -127,7 +127,7 @@ def with_values(space: Space, texts: Mapping[str, str]) -> Space:
         except ValidationError as error:
             found += faults(error, name)
     if found:
-        raise UsageError(fault_list("--values is invalid:", found))
+        raise UsageError(fault_list("The values are invalid:", found))
     return replace(space, sweeps={name: sweeps[name] for name in space.names if name in sweeps})
 
 

@@ -299,6 +299,8 @@ def enqueue(study: optuna.Study, record: StudyRecord, asked: Mapping[str, str]) 
     """
     if record.kind != "search":
         raise UsageError(f"{study.study_name} is a sweep, which trains all values anyway.")
+    if not asked:
+        raise UsageError("Name what to try: --set NAME=VALUE. The base is tried first anyway.")
     cell = spaces.read_point(record.space, {n: parse_value(text) for n, text in asked.items()})
     study.enqueue_trial(dict(cell.params))
     return cell

@@ -66,7 +66,7 @@ def choose(name: str = "auto", precision: str = "auto") -> Device:
         if n == 0:
             raise DeviceError(
                 "No GPU can be used here: torch.cuda.is_available() is False. Use --device cpu, "
-                "or install a CUDA build of torch (README, Installation)."
+                "or install the CUDA build of torch that pytorch.org names."
             )
         if index >= n:
             raise DeviceError(f"There is no {name}. This machine has {n}, starting with cuda:0.")

@@ -35,7 +35,7 @@ URL = "sqlite:///studies/hpo.db"
         (["grid", "batchsize=32,64"], ["Did you mean batch_size?"]),
         (["grid", "xyzzy"], ["Run `hpo grid` to see them all."]),
         (["grid", "batch_size", "/"], ["/ is a path, not a hyperparameter", "--data /"]),
-        (["search", "batch_size=32"], ["batch_size takes no values here", "hpo grid batch_size=32"]),
+        (["search", "batch_size=32"], ["takes no values here", "hpo grid batch_size=32"]),
         (["search", "--trials", "0"], ["--trials", "from 1", "0"]),
         (["search", "--sampler", "cma"], ["'--sampler': 'cma' is not one of", "tpe", "gp"]),
         (["search", "--trials", "x"], ['The value must be a whole number, but is "x".']),
