@@ -319,20 +319,30 @@ def _for_classes(
 
 
 def _without_large_batches(space: Space, n_train: int) -> tuple[Space, str]:
-    """Return the space without batches larger than the training set, and what is left out."""
+    """Return the space without batches larger than the training set, and what is left out.
+
+    Raises:
+        UsageError: no batch fits.
+    """
     kept, left_out = [], ""
     for one in space.search:
-        if one.name != "batch_size":
-            kept.append(one)
-        elif isinstance(one, spaces.Choices):
-            fitting = tuple(n for n in one.labels if int(n) <= n_train)
-            left_out = " and ".join(str(n) for n in one.labels if n not in fitting)
-            kept += [one.model_copy(update={"choices": fitting})] if fitting else []
-        elif (low := int(one.low)) <= n_train < int(one.high):
-            left_out = f"above {n_train}"
-            kept.append(one.model_copy(update={"high": n_train - (n_train - low) % one.step}))
-        else:
-            kept += [one] if low <= n_train else []
+        if one.name == "batch_size":
+            choices = [*map(int, one.labels)] if isinstance(one, spaces.Choices) else []
+            lowest = min(choices) if isinstance(one, spaces.Choices) else int(one.low)
+            if lowest > n_train:
+                raise UsageError(
+                    f"The search tries batch_size from {lowest}, but there are only {n_train} "
+                    f"training images. Use --set batch_size=N with N at most {n_train}."
+                )
+            if isinstance(one, spaces.Choices):
+                fitting = tuple(n for n in choices if n <= n_train)
+                left_out = " and ".join(str(n) for n in choices if n > n_train)
+                one = one.model_copy(update={"choices": fitting})
+            elif n_train < int(one.high):
+                left_out = f"above {n_train}"
+                high = n_train - (n_train - lowest) % one.step
+                one = one.model_copy(update={"high": high})
+        kept.append(one)
     return replace(space, search=tuple(kept)), left_out
 
 

@@ -261,9 +261,16 @@ def read_goal(study: optuna.Study) -> Goal:
 
 def read_baselines(study: optuna.Study) -> dict[str, dict[str, float]]:
     """Return the metrics of each baseline, or raise StudyError if they are damaged."""
-    found = _read(study, "baselines", _BASELINES.validate_python)
-    # Older studies have recorded accuracies alone.
-    return {n: x if isinstance(x, dict) else {"accuracy": x} for n, x in found.items()}
+
+    def read(document: Any) -> dict[str, dict[str, float]]:
+        found = _BASELINES.validate_python(document)
+        # Older studies have recorded accuracies alone.
+        metrics = {n: x if isinstance(x, dict) else {"accuracy": x} for n, x in found.items()}
+        if any("accuracy" not in of_one for of_one in metrics.values()):
+            raise ValueError("an accuracy is missing")
+        return metrics
+
+    return _read(study, "baselines", read)
 
 
 def read_processors(study: optuna.Study) -> tuple[str, ...]:

@@ -141,5 +141,7 @@ def test_batches_larger_than_the_images_are_refused_or_left_out_of_a_search(
         c["params"]["batch_size"] for c in hpo("show", "ranged", "--json").json["configurations"]
     ]
     assert max(sizes) <= 64
+    Path("space.toml").write_text(space.replace("[8, 16, 500]", "[500]"))
+    said(hpo(*search), 2, "tries batch_size from 500, but there are only 64 training images")
     Path("space.toml").write_text(space.replace("size = 8", "size = 500"))
     said(hpo(*search), 2, "Use --set batch_size=N with N at most 64")
