@@ -230,8 +230,7 @@ class TrainingConfig(BaseModel):
         default="unit", description="unit: pixels / 255; none: 0..255; image: standardized"
     )
     align: Align = Field(
-        default="none",
-        description="template: move each image to fit the training images' mean",
+        default="none", description="template: move each image to fit the training images' mean"
     )
     augment_pose: _Share = Field(
         default=0.0, description="largest shift, scaling and shear (shares), rotation (radians)"
@@ -372,11 +371,8 @@ _OTHER_NAMES: Final = {
 
 _ALLOWED: Final = {
     "bool_type": "true or false",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "finite_number": "a number",
+    **dict.fromkeys(("int_type", "int_parsing"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "a number"),
     "literal_error": "one of {expected}",
     "greater_than": "above {gt:g}",
     "greater_than_equal": "at least {ge:g}",
@@ -385,8 +381,7 @@ _ALLOWED: Final = {
     "too_short": "a list with at least {min_length} value",
     "too_long": "a list with at most {max_length} values",
     "tuple_type": "a list",
-    "dict_type": "a table",
-    "model_type": "a table",
+    **dict.fromkeys(("dict_type", "model_type"), "a table"),
     "pattern_regex": "a regular expression",
 }
 """The allowed values by the type of pydantic's error, filled in from its context."""

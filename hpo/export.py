@@ -20,7 +20,6 @@ from hpo.evaluate.test import read_evaluation
 from hpo.evaluate.thresholds import model_threshold, rule_of
 from hpo.files import WrittenFiles, remove_leftovers, write_atomic, writing
 from hpo.run.reproduce import retrain
-from hpo.storage.url import named
 from hpo.study.gathering import StoredStudy
 from hpo.study.record import DataInfo
 from hpo.study.summary import Configuration, Repeat, StudySummary
@@ -80,8 +79,7 @@ def export(
     best, evaluation = summary.best, read_evaluation(stored.study)
     if best is None:
         raise StudyError(
-            f"No configuration of {summary.name} is complete yet. Run `hpo resume "
-            f"{named(summary.name, summary.storage)}{summary.record.model_option}`."
+            f"No configuration of {summary.name} is complete yet. Run `{summary.to_resume}`."
         )
     chosen = [c for c in summary.configurations if is_all or (has_weights and c is best)]
     names = {c.number: BEST if has_weights and c is best else folder_name(c) for c in chosen}
@@ -141,12 +139,9 @@ def export(
     problem = _write_model(write, folder / BEST, model) if _has_weights(best) else None
     if problem:
         yield f"model.pt2 and predict.py were not written: {problem}"
+    value = thresholds[best.number]
     card = model_card(
-        summary,
-        best,
-        threshold=thresholds[best.number],
-        evaluation=evaluation,
-        has_program=not problem,
+        summary, best, threshold=value, evaluation=evaluation, has_program=not problem
     )
     write(folder / BEST / "model_card.md", card)
 
@@ -287,16 +282,11 @@ def curves_to_csv(run: Run) -> str:
     header += [f"train_{name}" for name in first.train]
     header += [f"validation_{name}" for name in first.validation]
     header += [f"stress_{name}" for name in stress]
-    rows = (
-        [
-            number,
-            epoch.learning_rate,
-            *epoch.train.values(),
-            *epoch.validation.values(),
-            *(epoch.stress.get(name) for name in stress),
-        ]
-        for number, epoch in enumerate(run.epochs, start=1)
-    )
+    rows: list[list[object]] = []
+    for number, epoch in enumerate(run.epochs, start=1):
+        stressed = map(epoch.stress.get, stress)
+        measured = (*epoch.train.values(), *epoch.validation.values(), *stressed)
+        rows.append([number, epoch.learning_rate, *measured])
     return table_to_csv(header, rows)
 
 

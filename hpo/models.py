@@ -126,10 +126,12 @@ def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
         found, wrong = _of_estimator(make) if is_estimator else _of_function(make, code)
         if wrong:
             raise ModelError(fault_list(f"The signature of {name} in {path} is invalid:", wrong))
+        known = packages_distributions()
+        others = {other for module in _sources(path)[1] for other in known.get(module, ())}
         model = OwnModel(
             entry=f"{path.name}:{name}",
             digest=digest,
-            versions=_versions(_sources(path)[1]),
+            versions={other: version(other) for other in sorted(others)},
             kind=make.kind if is_estimator else "network",
             given=("seed",) if is_estimator else tuple(n for n in _GIVEN if n in names),
             signature=tuple(found),
@@ -154,15 +156,11 @@ def build(config: TrainingConfig, code: str | None, *, seed: int) -> Any:
     make, digest = _load(code)
     if digest != model.digest:
         raise ModelError(f"{code} has changed: its digest is {digest}, not {model.digest}.")
-    with explained(f"{model.entry} failed with {_text(model.params)}:", code):
-        return make(**own_arguments(config, seed=seed))
-
-
-def own_arguments(config: TrainingConfig, *, seed: int) -> dict[str, Any]:
-    """Return the arguments for the function of a custom model."""
-    assert config.model
     given = {"image_size": config.image_size, "n_outputs": config.n_outputs, "seed": seed}
-    return {name: given[name] for name in config.model.given} | config.model.params
+    arguments = {name: given[name] for name in model.given} | model.params
+    said = ", ".join(f"{n} = {v!r}" for n, v in model.params.items()) or "its defaults"
+    with explained(f"{model.entry} failed with {said}:", code):
+        return make(**arguments)
 
 
 def differences(recorded: OwnModel, found: OwnModel) -> list[str]:
@@ -217,7 +215,11 @@ def _load(code: str) -> tuple[Any, str]:
     for source in _sources(path)[0]:
         place = source.relative_to(path.parent)
         digest.update(f"{place.as_posix()}\0".encode() + source.read_bytes() + b"\0")
-        _forget(place.parts[0].removesuffix(".py"))
+        top = place.parts[0].removesuffix(".py")
+        known = getattr(sys.modules.get(top), "__file__", None)
+        # A module next to the file is imported again, as it may have changed.
+        if known and "site-packages" not in known and top not in sys.stdlib_module_names:
+            del sys.modules[top]
     spec = importlib.util.spec_from_file_location(f"hpo_model_{path.stem}", path)
     assert spec
     assert spec.loader
@@ -239,13 +241,6 @@ def _load(code: str) -> tuple[Any, str]:
         hint = did_you_mean(name, own) or f"It has {', '.join(own) or 'no function'}."
         raise ModelError(f"{path} has no function {name}. {hint}")
     return found, digest.hexdigest()[:32]
-
-
-def _forget(name: str) -> None:
-    """Allow a module next to a file to be imported again, as it may have changed."""
-    known = getattr(sys.modules.get(name), "__file__", None)
-    if known and "site-packages" not in known and name not in sys.stdlib_module_names:
-        del sys.modules[name]
 
 
 def _sources(path: Path) -> tuple[list[Path], set[str]]:
@@ -270,12 +265,6 @@ def _sources(path: Path) -> tuple[list[Path], set[str]]:
                 if not inside:
                     outside.add(top)
     return sorted(found), outside - sys.stdlib_module_names - {"hpo"}
-
-
-def _versions(modules: set[str]) -> dict[str, str]:
-    known = packages_distributions()
-    names = sorted({name for module in modules for name in known.get(module, ())})
-    return {name: version(name) for name in names}
 
 
 def _of_function(function: Callable[..., Any], code: str) -> tuple[list[Declared], list[str]]:
@@ -345,7 +334,3 @@ def _of_estimator(model: Estimator) -> tuple[list[Declared], list[str]]:
         found.append(Declared(name=n, kind=known, default=value, **kind))
     unknown = [f"It has no parameter {n}." for n in model.settings if n not in parameters]
     return found, unknown
-
-
-def _text(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} = {value!r}" for name, value in params.items()) or "its defaults"

@@ -47,8 +47,6 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A group of commands."""
 
-    command_class = Command
-
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters as the help shows them."""
         return _without_types(super().get_params(ctx))

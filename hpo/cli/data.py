@@ -51,10 +51,7 @@ def info(
 
 @app.command(cls=Command)
 @options.reads_data
-def audit(
-    of_data: dict[str, Any],
-    json: options.Json = False,
-) -> None:
+def audit(of_data: dict[str, Any], json: options.Json = False) -> None:
     """Count duplicates, and patients on both sides of a split.
 
     Example:
@@ -87,10 +84,7 @@ def describe(
     from hpo.data.source import describe
 
     manifest = from_options(
-        positive=positive,
-        negative=negative,
-        patient_regex=patient_regex,
-        skip_broken=skip_broken,
+        positive=positive, negative=negative, patient_regex=patient_regex, skip_broken=skip_broken
     )
     for line in describe(path, manifest).splitlines():
         print_path(line)

@@ -30,7 +30,6 @@ def evaluate(
     weights: Annotated[
         Path | None,
         Option(
-            "--weights",
             parser=at_home,
             metavar="MODEL",
             help="Evaluate a weights file (or a folder of them) instead of a study.",
@@ -39,7 +38,6 @@ def evaluate(
     on: Annotated[
         Path | None,
         Option(
-            "--on",
             parser=at_home,
             metavar="DATA",
             help="Test the best configuration on all images of another data set. It is recorded.",
@@ -56,7 +54,6 @@ def evaluate(
     threshold: Annotated[
         str,
         Option(
-            "--threshold",
             metavar="0.5|youden|sensitivity=X",
             help="Probability above which an image is called positive. The last two are chosen "
             "on the validation images of each repeat.",
@@ -111,11 +108,7 @@ def evaluate(
         assert study
         moved = of_data["data"] if "data" in given else None  # HPO_DATA is for new studies.
         _evaluate_study(
-            *(study, storage, moved),
-            threshold=threshold,
-            is_all=all_,
-            no_images=no_images,
-            json=json,
+            study, storage, moved, threshold=threshold, is_all=all_, no_images=no_images, json=json
         )
         return
     from hpo.data.source import open_data
@@ -136,11 +129,9 @@ def evaluate(
     check_rule(rule, len(dataset.class_names))
     if weights is None:
         assert study
+        command = options.command_line()
         evaluation = evaluate_elsewhere(
-            *(study, storage, dataset),
-            threshold=rule.value,
-            own=own,
-            command=options.command_line(),
+            study, storage, dataset, threshold=rule.value, own=own, command=command
         )
     else:
         evaluation = evaluate_weights(
@@ -199,7 +190,7 @@ def predict(
     threshold: options.Threshold = None,
     csv: Annotated[
         Path | None,
-        Option("--csv", parser=at_home, metavar="FILE", help="Also write the predictions as CSV."),
+        Option(parser=at_home, metavar="FILE", help="Also write the predictions as CSV."),
     ] = None,
     input_scale: options.InputScale = None,
     activation: options.HiddenActivation = None,
@@ -280,23 +271,17 @@ def reproduce(
         Argument(
             metavar="CONFIGURATION",
             help="Number of the configuration: # in tables, on the page and in --json.",
-            show_default=False,
         ),
     ] = None,
-    repeat: Annotated[int, Option("--repeat", help="Number of the repeat, from 1.")] = 1,
+    repeat: Annotated[int, Option(help="Number of the repeat, from 1.")] = 1,
     trial: Annotated[
-        int | None,
-        Option(
-            "--trial",
-            help="Optuna's trial number, from 0, instead of a configuration.",
-            show_default=False,
-        ),
+        int | None, Option(help="Optuna's trial number, from 0, instead of a configuration.")
     ] = None,
     device: Annotated[
-        str | None, Option("--device", help="auto, cpu, cuda or cuda:1 (default: as recorded).")
+        str | None, Option(help="auto, cpu, cuda or cuda:1 (default: as recorded).")
     ] = None,
     precision: Annotated[
-        str | None, Option("--precision", help="auto, bf16 or fp32 (default: as recorded).")
+        str | None, Option(help="auto, bf16 or fp32 (default: as recorded).")
     ] = None,
     model: options.Model = None,
     data: options.MovedData = None,
@@ -322,9 +307,8 @@ def reproduce(
     from hpo.study.gathering import read_study
 
     stored = read_study(study, storage, moved_data=data)
-    trials = {
-        (c.number, r.number): r.trial for c in stored.summary.configurations for r in c.repeats
-    }
+    runs, configurations = stored.runs, stored.summary.configurations
+    trials = {(c.number, r.number): r.trial for c in configurations for r in c.repeats}
     if trial is None:
         trial = trials.get((configuration or 0, repeat))
     if trial is None:
@@ -338,13 +322,7 @@ def reproduce(
     name = f"Configuration {place[0]}, repeat {place[1]}," if place else ""
     shown = time.monotonic()
     for event in train_again(
-        stored.study,
-        trial,
-        stored.runs,
-        name=name,
-        device=device,
-        precision=precision,
-        model=model,
+        stored.study, trial, runs, name=name, device=device, precision=precision, model=model
     ):
         if isinstance(event, Reproduction):
             found = event

@@ -10,21 +10,15 @@ from typing import Annotated, Any, Final
 
 from typer import Argument, Context, Option
 
-from hpo.choices import (
-    INPUT_SCALES,
-    Activation,
-    ScoredWeights,
-    read_lanes,
-    read_mean_and_deviation,
-)
+from hpo import choices
 from hpo.cli.commands import complete_name, complete_pair, complete_space, complete_study
 from hpo.errors import UsageError, fault_list
 from hpo.storage.url import DEFAULT_URL
 
 
 def _check_input_scale(text: str | None) -> str | None:
-    if text is not None and text not in INPUT_SCALES:
-        read_mean_and_deviation(text)
+    if text is not None and text not in choices.INPUT_SCALES:
+        choices.read_mean_and_deviation(text)
     return text
 
 
@@ -39,7 +33,6 @@ Names = Annotated[
 Params = Annotated[
     list[str] | None,
     Option(
-        "--param",
         metavar="NAME",
         help="A hyperparameter to vary, as an option. Repeatable.",
         autocompletion=complete_name,
@@ -79,19 +72,15 @@ Data = Annotated[
 Positive = Annotated[
     list[str] | None,
     Option(
-        "--positive",
         metavar="NAME",
         help="Class that counts as positive; all others become the negative class. Repeatable.",
-        show_default=False,
     ),
 ]
 Negative = Annotated[
     list[str] | None,
     Option(
-        "--negative",
         metavar="NAME",
         help="Class that counts as negative; with --positive, others are left out. Repeatable.",
-        show_default=False,
     ),
 ]
 PatientRegex = Annotated[
@@ -99,7 +88,6 @@ PatientRegex = Annotated[
     Option(
         metavar="REGEX",
         help="Regular expression whose first group is the patient in the name of an image.",
-        show_default=False,
     ),
 ]
 MergeVal = Annotated[
@@ -114,11 +102,10 @@ SharedPatients = Annotated[
     ),
 ]
 SkipBroken = Annotated[
-    bool,
-    Option("--skip-broken", help="Leave out images that are missing or cannot be read."),
+    bool, Option("--skip-broken", help="Leave out images that are missing or cannot be read.")
 ]
 MovedData = Annotated[
-    Path | None, Option("--data", help="Where the data of the study are now, if they were moved.")
+    Path | None, Option(help="Where the data of the study are now, if they were moved.")
 ]
 Model = Annotated[
     str | None,
@@ -126,7 +113,6 @@ Model = Annotated[
         "--model",
         metavar="FILE.py:NAME",
         help="Custom network: a function in a Python file, which is run (docs/models.md).",
-        show_default=False,
     ),
 ]
 SpaceName = Annotated[
@@ -146,15 +132,14 @@ Storage = Annotated[
     ),
 ]
 Seed = Annotated[
-    int,
-    Option(metavar="N", min=0, help="Seed and fold of the first repeat; seed of the sampler."),
+    int, Option(metavar="N", min=0, help="Seed and fold of the first repeat; seed of the sampler.")
 ]
 Device = Annotated[str, Option(help="auto, cpu, cuda or cuda:1.")]
 Precision = Annotated[str, Option(help="Precision of the first layer: auto, bf16 or fp32.")]
 Lanes = Annotated[
     int | None,
     Option(
-        parser=read_lanes,
+        parser=choices.read_lanes,
         envvar="HPO_LANES",
         metavar="auto|N",
         help="Number of trainings to run in parallel (default: auto).",
@@ -163,7 +148,6 @@ Lanes = Annotated[
 Ray = Annotated[
     str | None,
     Option(
-        "--ray",
         metavar="auto|HOST:PORT",
         help="Train on the machines of a Ray cluster (docs/ray.md): its address, or auto for "
         "RAY_ADDRESS or a new cluster on this machine.",
@@ -191,16 +175,13 @@ Margin = Annotated[
         metavar="DIFFERENCE",
         help="Smallest difference that matters, in points or the units of the score (default: 1 "
         "point of accuracy or AUROC, 0.02 of log loss, 0.005 of Brier score).",
-        show_default=False,
     ),
 ]
 ComparedWeights = Annotated[
-    ScoredWeights | None,
+    choices.ScoredWeights | None,
     Option(
-        "--weights",
         help="Compare scores of the last weights or of the average (default: the weights that the "
-        "study scores).",
-        show_default=False,
+        "study scores)."
     ),
 ]
 Timeout = Annotated[
@@ -213,8 +194,7 @@ DryRun = Annotated[
 Json = Annotated[bool, Option("--json", help="Print one JSON document on standard output.")]
 Quiet = Annotated[bool, Option("--quiet", help="Show no progress.")]
 NoImages = Annotated[
-    bool,
-    Option("--no-images", envvar="HPO_NO_IMAGES", help="Show no X-rays on the page."),
+    bool, Option("--no-images", envvar="HPO_NO_IMAGES", help="Show no X-rays on the page.")
 ]
 Open = Annotated[bool, Option("--open", help="Open the page in the browser.")]
 Threshold = Annotated[
@@ -223,7 +203,6 @@ Threshold = Annotated[
         metavar="0.5|youden|sensitivity=X",
         help="Probability above which an image is called positive. The last two are chosen on "
         "validation images. Default: the rule of the last `hpo evaluate`, else 0.5.",
-        show_default=False,
     ),
 ]
 InputScale = Annotated[
@@ -233,16 +212,11 @@ InputScale = Annotated[
         callback=_check_input_scale,
         help="Scale of the network's input: unit (0 to 1, the default), symmetric (-1 to 1), raw "
         "(0 to 255), image (each image standardized), or MEAN,STD as in torchvision's Normalize.",
-        show_default=False,
     ),
 ]
 HiddenActivation = Annotated[
-    Activation | None,
-    Option(
-        "--activation",
-        help="Activation of the hidden layers; not in a weights file (default: relu).",
-        show_default=False,
-    ),
+    choices.Activation | None,
+    Option(help="Activation of the hidden layers; not in a weights file (default: relu)."),
 ]
 HasSigmoid = Annotated[
     bool,
@@ -299,16 +273,10 @@ def _gather(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         parameters = []
-        for own in inspect.signature(command).parameters.values():
-            if own.name == into:
-                for name, (kind, default) in group.items():
-                    parameters.append(
-                        inspect.Parameter(
-                            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
-                        )
-                    )
-            else:
-                parameters.append(own.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        for parameter in inspect.signature(command).parameters.values():
+            own = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            added = [own.replace(name=n, annotation=k, default=d) for n, (k, d) in group.items()]
+            parameters += added if own.name == into else [own]
 
         @functools.wraps(command)
         def with_options(**given: Any) -> None:

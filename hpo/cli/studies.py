@@ -40,11 +40,9 @@ def show(
     target: Annotated[
         float | None,
         Option(
-            "--target",
             metavar="SHARE",
             help="With --curves: validation accuracy that counts as converged, such as 0.93 "
             "(default: chosen from the study).",
-            show_default=False,
         ),
     ] = None,
     toml: Annotated[
@@ -155,17 +153,14 @@ def compare(
             "--best/--all",
             help="Compare only the best configuration of each study, or all (default: the best if "
             "there are more than six studies).",
-            show_default=False,
         ),
     ] = None,
     metric: Annotated[
         str | None,
         Option(
-            "--metric",
             metavar="NAME",
             help="Validation metric to compare (default: the metric that all studies optimize, "
             "else accuracy).",
-            show_default=False,
         ),
     ] = None,
     margin: options.Margin = None,
@@ -240,8 +235,8 @@ def report(
 
 def dashboard(
     storage: options.Storage = DEFAULT_URL,
-    host: Annotated[str, Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
+    host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(min=1, max=65535, help="Port to listen on.")] = 8080,
 ) -> None:
     """Show the studies in optuna-dashboard, through a private link.
 
@@ -269,10 +264,7 @@ def export(
     out: Annotated[
         Path | None,
         Option(
-            "--out",
-            parser=at_home,
-            metavar="PATH",
-            help="Folder to write (default: studies/STUDY/export).",
+            parser=at_home, metavar="PATH", help="Folder to write (default: studies/STUDY/export)."
         ),
     ] = None,
     all_: Annotated[

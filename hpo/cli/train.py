@@ -42,7 +42,7 @@ def grid(
         ),
     ] = False,
     max_repeats: Annotated[
-        int | None, Option("--max-repeats", help="Most repeats of --until-decided (default: 20)")
+        int | None, Option(help="Most repeats of --until-decided (default: 20)")
     ] = None,
     weights: options.ComparedWeights = None,
     test: Annotated[
@@ -93,54 +93,45 @@ def search(
     of_output: dict[str, Any],
     names: options.Names = None,
     param: options.Params = None,
-    trials: Annotated[
-        int, Option("--trials", help="Total number of configurations to try.")
-    ] = N_TRIALS,
+    trials: Annotated[int, Option(help="Total number of configurations to try.")] = N_TRIALS,
     patience: Annotated[
         int,
         Option(
-            "--patience",
             help="Stop after this number of configurations in a row without an improvement (0: "
-            "never).",
+            "never)."
         ),
     ] = 0,
     sampler: Annotated[
         Literal["auto", Sampler],
         Option(
-            "--sampler",
             help="How configurations are chosen: tpe, gp (a Gaussian process), random, or qmc (a "
-            f"Sobol sequence); auto means {AUTO}.",
+            f"Sobol sequence); auto means {AUTO}."
         ),
     ] = "auto",
     start_from: Annotated[
         str | None,
         Option(
-            "--start-from",
             metavar="STUDY[#N]",
             help="Try the best configuration of another study, or its configuration N, after the "
             "base; numbers outside the ranges are moved into them.",
             autocompletion=complete_study,
-            show_default=False,
         ),
     ] = None,
     pruner: Annotated[
-        Pruner,
-        Option("--pruner", help="Stop trainings that fall behind the median (none: never)."),
+        Pruner, Option(help="Stop trainings that fall behind the median (none: never).")
     ] = "median",
     finalists: Annotated[
-        int, Option("--finalists", help="Number of top configurations to retrain at the end.")
+        int, Option(help="Number of top configurations to retrain at the end.")
     ] = N_FINALISTS,
     final_repeats: Annotated[
-        int, Option("--final-repeats", help="Number of new trainings of each finalist.")
+        int, Option(help="Number of new trainings of each finalist.")
     ] = N_FINAL_REPEATS,
     require: Annotated[
         list[str] | None,
         Option(
-            "--require",
             metavar="METRIC=SHARE",
             help="Lowest validation sensitivity or specificity for a winner, such as "
             "sensitivity=0.95; measured under stress if the metric is. Repeatable.",
-            show_default=False,
         ),
     ] = None,
     with_baselines: Annotated[
@@ -149,10 +140,8 @@ def search(
     window: Annotated[
         int | None,
         Option(
-            "--window",
             help="Number of configurations in progress at once (default: 6). It affects which "
-            "configurations are tried, unlike --lanes; a larger one keeps more cores busy.",
-            show_default=False,
+            "configurations are tried, unlike --lanes; a larger one keeps more cores busy."
         ),
     ] = None,
 ) -> None:

@@ -146,11 +146,10 @@ def _check_complete(summary: StudySummary, failures: list[str]) -> None:
     n_failed, error = summary.count("failed"), ""
     if summary.record.kind == "grid":
         if n_failed:
-            error = (
-                fault_list(
-                    f"Error: {count(n_failed, 'training')} of {summary.name} failed:", failures[:5]
-                )
-                + "\nThe same command tries again. Change failing values with --values or --set."
+            error = f"Error: {count(n_failed, 'training')} of {summary.name} failed:"
+            error = fault_list(error, failures[:5])
+            error += (
+                "\nThe same command tries again. Change failing values with --values or --set."
             )
     elif not summary.n_open:
         cells = all_cells(summary.record, summary.goal)
@@ -185,19 +184,14 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
     is_range = least != most
     # What a search will propose is not known.
     stored = f"{found.n_stored:,} in the run store, " if plan.record.kind == "grid" else ""
+    done = f"{found.n_done:,} in the study, {stored}{found.n_to_train:,} to train"
+    about = f"about {duration(found.seconds)}" + (f" ({least} to {most})" if is_range else "")
     parts = [
         ("configurations", f"{found.n_configurations:,}"),
         *(("", note) for note in combinations_note(plan.record)),
-        (
-            "trainings",
-            f"{found.n_trainings:,}: {found.n_done:,} in the study, {stored}"
-            f"{found.n_to_train:,} to train",
-        ),
+        ("trainings", f"{found.n_trainings:,}: {done}"),
         ("in parallel", count(found.n_lanes, "training")),
-        (
-            "time",
-            f"about {duration(found.seconds)}" + (f" ({least} to {most})" if is_range else ""),
-        ),
+        ("time", about),
         ("memory", f"about {found.memory_bytes / 1e6:,.0f} MB"),
     ]
     for name, text in parts:

@@ -93,7 +93,10 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
     roles = ("path", *_USUAL)
     column = {role: _column(said, header) for role in roles if (said := getattr(manifest, role))}
     lines = _kept(manifest, header, lines, notes)
-    pairs = _images_of(lines, column["path"], find, manifest, sources[0], notes)
+    found = [(line, find(line[column["path"]])) for line in lines]
+    missing = [line[column["path"]] for line, image in found if not image]
+    _leave_out(missing, sources[0], notes, is_allowed=manifest.skip_broken)
+    pairs = [(line, image) for line, image in found if image]
     images = [*dict.fromkeys(image for _, image in pairs)]
     if (n_unused := len(files) - len(images)) and not manifest.keep:
         notes.append(f"Left out: {count(n_unused, 'image')} that the table does not name.")
@@ -108,18 +111,10 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
         labels = [cells["label"]]
         if manifest.separator:
             labels = [one.strip(_AROUND_LABELS) for one in labels[0].split(manifest.separator)]
-        patient, is_known = keys.get(image) or (cells["patient"], bool(cells["patient"]))
-        rows.append(
-            Row(
-                image=image,
-                labels=tuple(filter(None, labels)),
-                split=split_of(image, cells.get("split", "")),
-                patient=patient,
-                is_known=is_known,
-                site=cells.get("site", ""),
-                fold=cells.get("fold", ""),
-            )
-        )
+        patient = keys.get(image) or (cells["patient"], bool(cells["patient"]))
+        split, site, fold = (cells.get(role, "") for role in ("split", "site", "fold"))
+        kinds = tuple(filter(None, labels))
+        rows.append(Row(image, kinds, split_of(image, split), *patient, site, fold))
     table = Table(
         name=name,
         location=str(location),
@@ -131,21 +126,6 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
         read=lambda some: images_of([files[image] for image in some]),
     )
     return table, manifest
-
-
-def _images_of(
-    lines: _Lines,
-    column: str,
-    find: _Find,
-    manifest: Manifest,
-    source: Path,
-    notes: list[str],
-) -> list[tuple[dict[str, str], str]]:
-    """Return the lines with their images, without those that are left out."""
-    found = [(line, find(line[column])) for line in lines]
-    missing = [line[column] for line, image in found if not image]
-    _leave_out(missing, source, notes, is_allowed=manifest.skip_broken)
-    return [(line, image) for line, image in found if image]
 
 
 def _leave_out(

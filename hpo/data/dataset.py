@@ -163,11 +163,7 @@ def seal(dataset: Dataset) -> TrainingData:
             split lacks a class.
     """
     n_pool = int((dataset.split != TEST).sum())  # The test images follow it.
-    names, labels, patients = (
-        dataset.class_names,
-        dataset.labels[:n_pool],
-        dataset.patients[:n_pool],
-    )
+    labels, patients = dataset.labels[:n_pool], dataset.patients[:n_pool]
     own = [dataset.where(VALIDATION)] if dataset.has_validation else []
     if dataset.folds is not None and not own:
         folds = dataset.folds[:n_pool]
@@ -178,7 +174,7 @@ def seal(dataset: Dataset) -> TrainingData:
         patients=patients,
         n_test=len(dataset) - n_pool,
         pixels_at=dataset.pixels_at,
-        fold=_own_splits(labels, own) if own else _folds(names, labels, patients),
+        fold=_own_splits(labels, own) if own else _folds(dataset.class_names, labels, patients),
     )
 
 

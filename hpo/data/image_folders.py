@@ -19,13 +19,10 @@ from hpo.errors import DataError, fault_list
 from hpo.tables import count
 from hpo.untrusted import printable
 
-SUFFIXES: Final = {
-    *(".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"),
-    *dicom.SUFFIXES,
-}
+SUFFIXES: Final = {*(".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"), *dicom.SUFFIXES}
 # Other suffixes of pictures.
 _PICTURES: Final = {
-    *(".jfif", ".jpe", ".jp2", ".gif", ".pgm", ".ppm", ".pbm", ".pnm", ".npy", ".nii"),
+    *(".jfif", ".jpe", ".jp2", ".gif", ".pgm", ".ppm", ".pbm", ".pnm", ".npy", ".nii")
 }
 # Files that Windows and macOS leave in folders, besides hidden ones.
 _OF_SYSTEMS: Final = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -57,8 +54,7 @@ _CHANGES: Final = (
     "jpe?g|png|rf"
 )
 _VARIANT: Final = re.compile(
-    rf"(?P<name>.+?)(?:(?P<count> ?\(\d+\))|[ ._-]+(?:{_CHANGES})[ ._-]?[0-9a-f]*)+",
-    re.IGNORECASE,
+    rf"(?P<name>.+?)(?:(?P<count> ?\(\d+\))|[ ._-]+(?:{_CHANGES})[ ._-]?[0-9a-f]*)+", re.IGNORECASE
 )
 # `scan (1)` to `scan (400)` are not copies.
 _MOST_COPIES: Final = 20
@@ -102,14 +98,8 @@ def read(path: Path) -> Table | None:
     elif any(folders.values()):
         notes.append("Folders below the classes are too few for patients; their images are used.")
     rows = [
-        Row(
-            image=file,
-            labels=(places[file][1],),
-            split=places[file][0],
-            patient=key,
-            is_known=known,
-        )
-        for file, (key, known) in zip(used, keys, strict=True)
+        Row(file, (places[file][1],), places[file][0], *key)
+        for file, key in zip(used, keys, strict=True)
     ]
     return Table(
         name=path.name,

@@ -19,14 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from hpo.data import dicom
-from hpo.data.dataset import (
-    MAX_PIXELS,
-    SPLITS,
-    Dataset,
-    Pixels,
-    Stored,
-    limit_fault,
-)
+from hpo.data.dataset import MAX_PIXELS, SPLITS, Dataset, Pixels, Stored, limit_fault
 from hpo.errors import DataError, fault_list
 
 # A name does not prove a format, and Pillow supports formats that run programs (EPS).

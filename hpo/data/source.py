@@ -331,13 +331,9 @@ def _has_bright_border(image: Stored) -> bool:
     center = image[height : -height or None, width : -width or None]
     # A border of a sixteenth, with enough rows and columns for a mean.
     step = max(1, min(image.shape) // 64)
-    border = np.concatenate(
-        [
-            side[: max(1, len(side) // 16) : step, ::step].ravel()
-            for side in (image, image[::-1], image.T, image.T[::-1])
-        ]
-    )
-    return bool(border.mean() > _BRIGHT * center[::step, ::step].mean())
+    sides = (image, image[::-1], image.T, image.T[::-1])
+    strips = [side[: max(1, len(side) // 16) : step, ::step].ravel() for side in sides]
+    return bool(np.concatenate(strips).mean() > _BRIGHT * center[::step, ::step].mean())
 
 
 def _stamp(table: Table, images: Sequence[str], manifest: Manifest) -> str:

@@ -28,7 +28,6 @@ from hpo.evaluate.thresholds import ThresholdRule, choose, gap_sentence
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats
 from hpo.storage.runs import RunStore
-from hpo.storage.url import named
 from hpo.study.record import LIBRARY
 from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Run, predicted
@@ -75,8 +74,8 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
             chosen.sort(key=summary.rank, reverse=True)
     if not chosen:
         raise StudyError(
-            f"{summary.name} has no complete training to evaluate. Finish it first: hpo resume "
-            f"{named(summary.name, summary.storage)}{summary.record.model_option}"
+            f"{summary.name} has no complete training to evaluate. Finish it first: "
+            f"{summary.to_resume}"
         )
     # Configurations of a search differ in everything, so use their numbers.
     called = [(c.label if is_grid else c.tag, c) for c in chosen]
@@ -202,13 +201,8 @@ def _draws(
 def _intervals(
     draws: Sequence[Mapping[str, Floats]], overlap: float, n_patients: int
 ) -> dict[str, Interval]:
-    return {
-        name: metric_interval(
-            _estimate([one[name] for one in draws], overlap, n_patients),
-            is_share=name != "log_loss",
-        )
-        for name in draws[0]
-    }
+    found = {n: _estimate([one[n] for one in draws], overlap, n_patients) for n in draws[0]}
+    return {n: metric_interval(one, is_share=n != "log_loss") for n, one in found.items()}
 
 
 def _estimate(draws: Sequence[Floats], overlap: float, n_patients: int) -> Estimate:

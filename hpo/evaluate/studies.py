@@ -9,16 +9,10 @@ from hpo.errors import StudyError, fault_list
 from hpo.space.records import value_text
 from hpo.stats import Interval, SweepComparison
 from hpo.storage.runs import RunStore
-from hpo.storage.url import named, storage_option
+from hpo.storage.url import storage_option
 from hpo.study.intervals import compare_repeats, mean_score
 from hpo.study.score import Score, read_score
-from hpo.study.summary import (
-    Configuration,
-    Repeat,
-    StudySummary,
-    score_document,
-    scored_document,
-)
+from hpo.study.summary import Configuration, Repeat, StudySummary, score_document, scored_document
 
 MOST: Final = 6
 
@@ -99,8 +93,7 @@ def compare(
     for summary in summaries:
         if not any(c.scores for c in summary.configurations):
             raise StudyError(
-                f"No training of {summary.name} is finished yet. Run hpo resume "
-                f"{named(summary.name, summary.storage)}{summary.record.model_option}"
+                f"No training of {summary.name} is finished yet. Run {summary.to_resume}"
             )
     own = {summary.record.metric for summary in summaries}
     score = read_score(metric or (own.pop() if len(own) == 1 else "accuracy"))
@@ -122,14 +115,9 @@ def compare(
         runs=runs,
     )
     # More repeats would not help pairs that share none.
+    apart = "their repeats do not pair up, so they cannot be compared."
     pairs = tuple(
-        pair
-        if pair.n_pairs
-        else replace(
-            pair,
-            sentence=f"{pair.a} and {pair.b}: their repeats do not pair up, so they cannot be "
-            "compared.",
-        )
+        pair if pair.n_pairs else replace(pair, sentence=f"{pair.a} and {pair.b}: {apart}")
         for pair in verdict.pairs
     )
     optimized = [

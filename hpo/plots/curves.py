@@ -65,11 +65,7 @@ def _chosen(summary: StudySummary) -> list[Configuration]:
 
 
 def plot_curves(
-    named: Sequence[tuple[str, Configuration]],
-    runs: RunStore,
-    *,
-    score: Score,
-    left_out: str = "",
+    named: Sequence[tuple[str, Configuration]], runs: RunStore, *, score: Score, left_out: str = ""
 ) -> Plot | None:
     """Plot the curves of configurations of any studies; None if there are none.
 

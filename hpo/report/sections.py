@@ -152,14 +152,9 @@ def settings(summary: StudySummary) -> Table:
     if own := base.model:
         meanings = {n: text for n, text in meanings.items() if n not in MLP_FIELDS}
         meanings = {d.name: f"declared by {own.entry}" for d in own.signature} | meanings
-    rows = []
+    rows, both = [], [(c, c.active_fields() | c.own_params) for c in (base, best)]
     for name, meaning in meanings.items():
-        one, other = (
-            value_text(config.value(name))
-            if name in config.active_fields() | config.own_params
-            else "no effect"
-            for config in (base, best)
-        )
+        one, other = (value_text(c.value(name)) if name in of else "no effect" for c, of in both)
         rows.append(Row((name, one, other, meaning), "plain" if one == other else "best"))
     return Table(
         columns=(
@@ -175,15 +170,9 @@ def commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
     """Yield the commands for the next steps, each with its effect."""
     study, record = named(summary.name, summary.storage), summary.record
     if summary.n_left:
-        yield (
-            f"hpo resume {study}{record.model_option}",
-            "Trains the missing repeats and configurations.",
-        )
+        yield summary.to_resume, "Trains the missing repeats and configurations."
     yield f"hpo show {study}", "Prints the table in the terminal."
-    yield (
-        f"hpo export {study}{record.model_option}",
-        "Writes the model, CSV files and curves.",
-    )
+    yield f"hpo export {study}{record.model_option}", "Writes the model, CSV files and curves."
     yield f"hpo report {study}", "Writes this page again."
     if record.command != LIBRARY:
         is_grid = record.kind == "grid"

@@ -7,14 +7,7 @@ from typing import Any
 
 from hpo import models
 from hpo import space as spaces
-from hpo.choices import (
-    AUTO,
-    N_FINAL_REPEATS,
-    N_FINALISTS,
-    N_TRIALS,
-    ScoredWeights,
-    read_lanes,
-)
+from hpo.choices import AUTO, N_FINAL_REPEATS, N_FINALISTS, N_TRIALS, ScoredWeights, read_lanes
 from hpo.config import Scalar, TrainingConfig, Value
 from hpo.data.dataset import Dataset
 from hpo.data.manifest import NO_MANIFEST, Manifest

@@ -19,13 +19,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import OutOfMemoryError, StudyError
-from hpo.run.session import (
-    lanes_of,
-    open_stack,
-    sealed,
-    with_device,
-    with_model,
-)
+from hpo.run.session import lanes_of, open_stack, sealed, with_device, with_model
 from hpo.storage.database import damage_of
 from hpo.storage.opening import in_command
 from hpo.storage.runs import RunStore

@@ -94,13 +94,10 @@ def open_session(plan: Plan) -> Iterator[Session]:
         if study is None or studies.is_blank(study):
             study = studies.create(storage, plan.name, with_device(plan.record, cluster))
         studies.check_fits(study, plan.record)
-        asked, required = plan.record, plan.settings.require
+        asked = plan.record
+        require = None if plan.settings.require is None else asked.require
         record = studies.renew_record(
-            study,
-            asked.data,
-            margin=asked.margin,
-            weights=asked.weights,
-            require=None if required is None else asked.require,
+            study, asked.data, margin=asked.margin, weights=asked.weights, require=require
         )
         # Equal to the recorded one, but its custom model may be run.
         record = replace(record, space=plan.record.space)

@@ -14,21 +14,7 @@ from hpo.stats.records import ACCURACY, PairComparison, ScoreKind, SweepComparis
 from hpo.stats.sentences import headline, outcome
 
 __all__ = [
-    "ACCURACY",
-    "MOST_LOOKS",
-    "Answers",
-    "Interval",
-    "PairComparison",
-    "ScoreKind",
-    "Statistic",
-    "SweepComparison",
-    "auroc",
-    "compare_sweep",
-    "headline",
-    "level_of_looks",
-    "mcnemar",
-    "mean_interval",
-    "outcome",
-    "share",
-    "wilson",
-]
+    "ACCURACY", "MOST_LOOKS", "Answers", "Interval", "PairComparison", "ScoreKind", "Statistic",
+    "SweepComparison", "auroc", "compare_sweep", "headline", "level_of_looks", "mcnemar",
+    "mean_interval", "outcome", "share", "wilson",
+]  # fmt: skip

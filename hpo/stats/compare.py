@@ -10,14 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hpo.stats.images import image_variance
-from hpo.stats.intervals import (
-    Floats,
-    Scores,
-    as_floats,
-    mean_interval,
-    t_quantile,
-    t_tail,
-)
+from hpo.stats.intervals import Floats, Scores, as_floats, mean_interval, t_quantile, t_tail
 from hpo.stats.paired import PairedTests, paired_tests, unmeasured_floor
 from hpo.stats.records import (
     ACCURACY,

@@ -116,14 +116,10 @@ def outcome(
 
     At most `most_real` of these are shown if it is given; a line counts those left out.
     """
-    left_out = (
-        [
-            f"Only the {len(found.values)} values with the best means are compared, corrected for "
-            f"all {found.n_pairs:,} pairs."
-        ]
-        if found.n_left_out
-        else []
-    )
+    left_out = [
+        f"Only the {len(found.values)} values with the best means are compared, corrected for "
+        f"all {found.n_pairs:,} pairs."
+    ] * bool(found.n_left_out)
     if len(found.pairs) <= most:
         return [*found.pairs, *left_out]
     better = [pair for pair in found.pairs if pair.answer == "better"]

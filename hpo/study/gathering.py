@@ -20,19 +20,10 @@ from hpo.storage.opening import open_storage, url_of
 from hpo.storage.paths import runs_folder, study_folder
 from hpo.storage.runs import RunStore, is_digest
 from hpo.storage.url import DEFAULT_URL
+from hpo.study import study as studies
 from hpo.study.intervals import compare, mean_score
 from hpo.study.progress import SearchProgress, choose_finalists
 from hpo.study.record import Goal, StudyRecord
-from hpo.study.study import (
-    damaged,
-    is_ours,
-    move_data,
-    open_study,
-    read_baselines,
-    read_goal,
-    read_processors,
-    read_record,
-)
 from hpo.study.summary import Configuration, Finalists, Repeat, State, StudySummary
 from hpo.study.test_access import read_openings
 from hpo.study.trials import read_trials
@@ -76,17 +67,14 @@ def read_study(
         DataError: the data are not at `moved_data`, or differ.
     """
     if moved_data is not None:
-        move_data(name, storage, moved_data)
+        studies.move_data(name, storage, moved_data)
     opened = open_storage(storage, create=False)
-    study, runs = open_study(opened, name), RunStore(runs_folder(storage))
+    study, runs = studies.open_study(opened, name), RunStore(runs_folder(storage))
     summary = summarize(study, runs=runs, margin=margin, weights=weights)
     if summary.count("running"):  # Of a living process, or of one that was killed.
         summary = replace(summary, driver=driver_of(opened, study.study_name))
     return StoredStudy(
-        study=study,
-        summary=summary,
-        runs=runs,
-        folder=study_folder(storage, study.study_name),
+        study=study, summary=summary, runs=runs, folder=study_folder(storage, study.study_name)
     )
 
 
@@ -109,14 +97,15 @@ def summarize(
         StudyError: hpo did not create it, or it is damaged.
         StorageError: the database cannot be read.
     """
-    record, goal, baselines = read_record(study), read_goal(study), read_baselines(study)
+    record, goal = studies.read_record(study), studies.read_goal(study)
+    baselines = studies.read_baselines(study)
     record, openings = record.judged_by(margin, weights), read_openings(study)
     found = read_trials(study, record)
     is_grid = record.kind == "grid"
     try:
         cells = spaces.cells(record.space, record.names) if is_grid else []
     except HpoError as problem:
-        raise damaged(study, "hpo", problem) from None
+        raise studies.damaged(study, "hpo", problem) from None
     of_reports = [t for t in found.ours if t.user_attrs.get("report")]
     trials = [t for t in found.ours if not t.user_attrs.get("report")]
     order = {cell.config.identity(): i for i, cell in enumerate(cells)}
@@ -124,20 +113,16 @@ def summarize(
     by_identity = _gather(trials, make, order=order)
     configurations = tuple(by_identity.values())
     finalists = _finalists(by_identity, trials, record, goal, runs, compares=compares)
-    reports = _reports(of_reports, make)
+    reports = dict(sorted(_gather(of_reports, make, order={}).items()))
     if is_grid:
         # Running, waiting, or not yet in the study.
         repeats = [r for c in configurations for r in c.repeats]
         n_there = sum(r.repeat < goal.n_repeats for r in repeats)
         n_open = sum(r.state in ("running", "waiting") for r in repeats)
         n_open += max(0, len(cells) * goal.n_repeats - n_there)
-        verdict = compare(
-            {c.value: c for c in configurations} if compares else {},
-            record,
-            runs=runs,
-            n_looks=goal.n_looks,
-            is_unfinished=bool(n_open) and goal.n_repeats > 1,
-        )
+        named = {c.value: c for c in configurations if compares}
+        lacks = bool(n_open) and goal.n_repeats > 1
+        verdict = compare(named, record, runs=runs, n_looks=goal.n_looks, is_unfinished=lacks)
     else:
         verdict = None
         n_open = SearchProgress(found, record, goal).n_left
@@ -155,7 +140,7 @@ def summarize(
         reports=reports,
         report_pairs=_report_pairs(reports, finalists, record, goal, runs) if compares else (),
         openings=openings,
-        processors=read_processors(study),
+        processors=studies.read_processors(study),
         begun=min((t.datetime_start for t in found.ours if t.datetime_start), default=None),
         damaged=tuple(found.damaged),
         report=str(page) if page.is_file() else None,
@@ -177,7 +162,7 @@ def summarize_all(
     for number, name in enumerate(storage.study_names(), start=1):
         try:
             study = optuna.load_study(study_name=name, storage=storage)
-            if is_ours(study):
+            if studies.is_ours(study):
                 summaries[number] = summarize(study, compares=compares)
             else:
                 n_foreign += 1
@@ -189,9 +174,12 @@ def summarize_all(
 def _gather(
     trials: Sequence[FrozenTrial], make: _Make, *, order: Mapping[str, int]
 ) -> dict[str, Configuration]:
-    """Return the configurations by identity: a grid's in its order, others by ordinal."""
+    """Return the configurations by identity, a grid's in its order and others by ordinal.
+
+    Course networks are named instead.
+    """
     read: dict[str, tuple[str, TrainingConfig]] = {}
-    by_identity: dict[str, tuple[TrainingConfig, list[FrozenTrial]]] = {}
+    by_name: dict[str, tuple[TrainingConfig, list[FrozenTrial]]] = {}
     for trial in trials:
         # Reading a configuration takes longer than finding that it was read before.
         text = str(trial.user_attrs["config"])
@@ -199,8 +187,9 @@ def _gather(
             config = TrainingConfig.from_mapping(trial.user_attrs["config"])
             read[text] = config.identity(), config
         identity, config = read[text]
-        by_identity.setdefault(identity, (config, []))[1].append(trial)
-    made = {one: make(*by_identity[one]) for one in by_identity}
+        name = trial.user_attrs.get("report") or identity
+        by_name.setdefault(name, (config, []))[1].append(trial)
+    made = {name: make(*of_one) for name, of_one in by_name.items()}
     ordered = sorted(made, key=lambda one: (order.get(one, len(order)), made[one].number))
     return {one: made[one] for one in ordered}
 
@@ -291,18 +280,6 @@ def _finalists(
     compared: dict[Scalar, Configuration] = {c.tag: c for c in members if compares}
     verdict = compare(compared, record, runs=runs, first=goal.n_repeats)
     return Finalists(members=tuple(members), verdict=verdict)
-
-
-def _reports(trials: Sequence[FrozenTrial], make: _Make) -> dict[str, Configuration]:
-    """Gather the course networks by name."""
-    named: dict[str, list[FrozenTrial]] = {}
-    for trial in trials:
-        named.setdefault(str(trial.user_attrs["report"]), []).append(trial)
-    found = {}
-    for name, of_one in sorted(named.items()):
-        config = TrainingConfig.from_mapping(of_one[0].user_attrs["config"])
-        found[name] = make(config, of_one)
-    return found
 
 
 def _report_pairs(

@@ -8,17 +8,9 @@ from typing import Final, TypeVar
 
 import numpy as np
 
+from hpo import stats
 from hpo.choices import ScoredWeights
 from hpo.config import Scalar
-from hpo.stats import (
-    Answers,
-    Interval,
-    SweepComparison,
-    compare_sweep,
-    level_of_looks,
-    mean_interval,
-    wilson,
-)
 from hpo.stats.sentences import label, margin_text
 from hpo.storage.runs import RunStore
 from hpo.study.record import StudyRecord
@@ -43,7 +35,7 @@ _TITLES: Final[Mapping[ScoredWeights | None, str]] = {
 
 def mean_score(
     repeats: Iterable[Repeat], record: StudyRecord, *, has_interval: bool = True
-) -> Interval | None:
+) -> stats.Interval | None:
     """Return the mean of complete scores; its interval is cut where scores end.
 
     With few repeats it may exceed that range: scores are never below 0, shares never above 1. If
@@ -54,15 +46,15 @@ def mean_score(
         return None
     scores = [r.score for r in complete if r.score is not None]
     if not has_interval:
-        return Interval(fmean(scores), None, None, None, len(scores))
-    interval = mean_interval(scores, overlap=record.data.overlap)
+        return stats.Interval(fmean(scores), None, None, None, len(scores))
+    interval = stats.mean_interval(scores, overlap=record.data.overlap)
     if interval.mean is None or interval.low is None or interval.high is None:
         return interval
     if not record.score.kind.is_share:
         return replace(interval, low=max(0.0, interval.low))
     n_folds = len({r.fold % record.data.n_folds for r in complete})
     # The changes of an image under stress are no further images.
-    low, high = wilson(interval.mean, max(1, record.data.n_validation * n_folds))
+    low, high = stats.wilson(interval.mean, max(1, record.data.n_validation * n_folds))
     return replace(
         interval, low=min(low, max(0.0, interval.low)), high=max(high, min(1.0, interval.high))
     )
@@ -77,7 +69,7 @@ def compare(
     pairs: Sequence[tuple[Scalar, Scalar]] | None = None,
     n_looks: int = 1,
     is_unfinished: bool = False,
-) -> SweepComparison:
+) -> stats.SweepComparison:
     """Compare configurations by the repeats from `first` on that both have.
 
     Compares all pairs (of the best, if there are more than a hundred), or only `pairs`; by their
@@ -89,33 +81,23 @@ def compare(
     for name, configuration in configurations.items():
         by_repeat = {r.repeat: r for r in configuration.repeats}
         repeats[name] = [by_repeat.get(i) for i in range(first, max(by_repeat, default=-1) + 1)]
-    level = level_of_looks(n_looks)
+    level = stats.level_of_looks(n_looks)
     is_large = pairs is None and len(repeats) > _MOST_COMPARED
-    found = compare_repeats(
-        repeats,
-        pairs,
-        record,
-        runs=None if is_large else runs,
-        level=level,
-        most=_N_BEST if is_large else None,
-    )
+    runs, most = (None, _N_BEST) if is_large else (runs, None)
+    found = compare_repeats(repeats, pairs, record, runs=runs, level=level, most=most)
     if n_looks > 1:
         looks = (
             f"The values are compared up to {n_looks} times, so each interval is a "
             f"{100 * level:.3g} % interval. Their joint level is 95 %."
         )
         found = replace(found, basis=f"{found.basis} {looks}".strip())
-    if not is_unfinished:
-        return found
-    said = (
-        pair
-        if pair.n_pairs > 1
-        else replace(
-            pair, sentence=f"{label(pair.a)} and {label(pair.b)}: too few repeats so far."
-        )
-        for pair in found.pairs
+    said = tuple(
+        replace(p, sentence=f"{label(p.a)} and {label(p.b)}: too few repeats so far.")
+        if is_unfinished and p.n_pairs < 2
+        else p
+        for p in found.pairs
     )
-    return replace(found, pairs=tuple(said))
+    return replace(found, pairs=said)
 
 
 def compare_repeats(
@@ -126,13 +108,13 @@ def compare_repeats(
     runs: RunStore | None,
     level: float = 0.95,
     most: int | None = None,
-) -> SweepComparison:
+) -> stats.SweepComparison:
     """Compare pairs by their repeats, in order, by their runs in the run store.
 
     `pairs` None means all, or among more than `most` configurations those of the best.
     """
     scores, answers, basis = gather_evidence(repeats, record.score, runs, record.weights)
-    found = compare_sweep(
+    found = stats.compare_sweep(
         scores,
         pairs=pairs,
         most=most,
@@ -156,7 +138,7 @@ def gather_evidence(
     score: Score,
     runs: RunStore | None,
     weights: ScoredWeights | None = None,
-) -> tuple[Mapping[Name, Sequence[float | None]], Answers | None, str]:
+) -> tuple[Mapping[Name, Sequence[float | None]], stats.Answers | None, str]:
     """Return the scores to compare repeats by, their answers, and a description of the scores.
 
     If all trainings score the last weights, it is the mean score over the epochs in which the
@@ -238,7 +220,7 @@ def _answers(
     repeats: Mapping[Name, Sequence[Repeat | None]],
     runs: Mapping[str | None, Run],
     weights: ScoredWeights | None,
-) -> Answers | None:
+) -> stats.Answers | None:
     """Return which images each repeat classified correctly; None if older runs lack them."""
     if not all(run.names_images for run in runs.values()):
         return None
@@ -257,4 +239,4 @@ def _answers(
             answers = predicted(np.array(kept.validation_probabilities))
             right[i, j, images] = answers == np.array(run.validation_labels)
             patients[images] = run.validation_patients
-    return Answers(right, patients)
+    return stats.Answers(right, patients)

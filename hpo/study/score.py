@@ -8,22 +8,17 @@ from typing import Final
 
 from hpo.config import did_you_mean
 from hpo.errors import UsageError
-from hpo.stats import Interval, ScoreKind
+from hpo.stats import ACCURACY, Interval, ScoreKind
 from hpo.training.engine import Epoch, Run
 
 # A difference below the margin does not matter: one point or the equivalent.
-_HIGHER: Final = ScoreKind("maximize", is_share=True, margin=0.01)
-_LOG_LOSS: Final = ScoreKind("minimize", is_share=False, margin=0.02)
-_BRIER: Final = ScoreKind("minimize", is_share=False, margin=0.005)
+METRICS: Final = {
+    **dict.fromkeys(("accuracy", "balanced_accuracy", "auroc"), ACCURACY),
+    "log_loss": ScoreKind("minimize", is_share=False, margin=0.02),
+    "brier": ScoreKind("minimize", is_share=False, margin=0.005),
+}
 # The number of default margins between chance and perfection.
 _MOST_MARGINS: Final = 50
-METRICS: Final = {
-    "accuracy": _HIGHER,
-    "balanced_accuracy": _HIGHER,
-    "auroc": _HIGHER,
-    "log_loss": _LOG_LOSS,
-    "brier": _BRIER,
-}
 _STRESS: Final = "stress_"
 
 # The course reports compare accuracies. For searches, plain accuracy prefers models that memorize
@@ -168,10 +163,7 @@ def metric_note(name: str, classes: Mapping[str, int]) -> str | None:
     """Explain the default metric for unequal classes, if it is used."""
     if not _are_unequal(classes) or SCORES[name].metric != "balanced_accuracy":
         return None
-    rarest, commonest = (
-        min(classes, key=classes.__getitem__),
-        max(classes, key=classes.__getitem__),
-    )
+    rarest, commonest = (of(classes, key=classes.__getitem__) for of in (min, max))
     return (
         f"The classes are more unequal than 60:40 ({commonest} {classes[commonest]:,} images, "
         f"{rarest} {classes[rarest]:,}), so balanced accuracy is the default metric."

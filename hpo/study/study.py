@@ -16,23 +16,9 @@ from hpo.config import did_you_mean
 from hpo.data.dataset import Dataset
 from hpo.errors import DataError, StudyError, fault_list, first_fault
 from hpo.storage.database import DAMAGE, Database, damaged_study
-from hpo.storage.opening import (
-    attributes_of,
-    database_of,
-    in_command,
-    open_storage,
-    url_of,
-)
+from hpo.storage.opening import attributes_of, database_of, in_command, open_storage, url_of
 from hpo.storage.url import storage_option
-from hpo.study.record import (
-    FORMAT,
-    WINDOW,
-    DataInfo,
-    Goal,
-    StudyRecord,
-    check_name,
-    describe_data,
-)
+from hpo.study.record import FORMAT, WINDOW, DataInfo, Goal, StudyRecord, check_name, describe_data
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from hpo.config import Scalar, TrainingConfig
 from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, headline
-from hpo.storage.url import mask
+from hpo.storage.url import mask, named
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import SCORES, Score
 from hpo.study.test_access import Opening
@@ -221,6 +221,11 @@ class StudySummary:
     def storage(self) -> str:
         """The URL of the database as displayed, without a password."""
         return mask(self.url)
+
+    @property
+    def to_resume(self) -> str:
+        """The command that continues it."""
+        return f"hpo resume {named(self.name, self.storage)}{self.record.model_option}"
 
     @property
     def requirement(self) -> str:

@@ -162,11 +162,8 @@ def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
         for trial in (trial for place, trial in taken.items() if place not in there):
             # The trial as it was before another program finished it.
             waiting = copy.copy(trial)
-            waiting.state, waiting.values, waiting.intermediate_values = (
-                TrialState.WAITING,
-                None,
-                {},
-            )
+            waiting.state, waiting.values = TrialState.WAITING, None
+            waiting.intermediate_values = {}
             found.ours.append(waiting)
         found.ours.sort(key=lambda trial: trial.number)
     return found

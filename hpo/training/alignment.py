@@ -94,12 +94,8 @@ def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
     fade = torch.exp(-((u / _WINDOW) ** 4))
     window = (fade[:, None] * fade).flatten()
     window = window / window.sum()
-    ones, across, along = (
-        torch.ones(SIDE, SIDE),
-        u.expand(SIDE, SIDE),
-        u[:, None].expand(SIDE, SIDE),
-    )
-    moments = torch.stack([ones, across, along]).flatten(1) * window
+    across, along = u.expand(SIDE, SIDE), u[:, None].expand(SIDE, SIDE)
+    moments = torch.stack([torch.ones(SIDE, SIDE), across, along]).flatten(1) * window
 
     def standardize(values: Tensor) -> Tensor:
         values = values.flatten(1)
@@ -131,16 +127,9 @@ def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
         wide, high = 1 + pose[:, 2:3], 1 + pose[:, 3:4]
         # From slopes in the result to slopes in the image, each with moments 1, x, y.
         x, y = cos / wide * x - sin / high * y, sin / wide * x + cos / high * y
-        turned = wide * (cos * y - sin * x)[:, 1:2] - high * (cos * x + sin * y)[:, 2:3]
-        gradient = torch.cat(
-            [
-                x[:, :1],
-                y[:, :1],
-                (cos * x + sin * y)[:, 1:2],
-                (cos * y - sin * x)[:, 2:3],
-                2 / (1 + half**2) * turned,
-            ],
-            1,
-        )
+        first, second = cos * x + sin * y, cos * y - sin * x
+        turned = 2 / (1 + half**2) * (wide * second[:, 1:2] - high * first[:, 2:3])
+        parts = [x[:, :1], y[:, :1], first[:, 1:2], second[:, 2:3], turned]
+        gradient = torch.cat(parts, 1)
         pose = pose + ((gradient - prior * pose)[:, None] * inverse).sum(2)
     return pose

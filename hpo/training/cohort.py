@@ -184,14 +184,9 @@ def _train_step(cohort: Cohort, place: slice) -> Tensor:
         for keep, scale in zip(cohort.keep, cohort.keep_scale.unbind(1), strict=True)
     ]
     logits, traces, last = forward(cohort.rows, _multiply(cohort, inputs), masks)
-    measured, gradient = train_losses(
-        cohort.lanes[0].config.loss,
-        logits,
-        cohort.labels[torch.stack(images)],
-        cohort.class_weights,
-        cohort.smoothing,
-        cohort.gamma,
-    )
+    loss, labels = cohort.lanes[0].config.loss, cohort.labels[torch.stack(images)]
+    weights, smoothing, gamma = cohort.class_weights, cohort.smoothing, cohort.gamma
+    measured, gradient = train_losses(loss, logits, labels, weights, smoothing, gamma)
     delta = backward(cohort.rows, gradient, traces, masks, last)
     for index, lane_inputs in enumerate(inputs):
         _update(cohort, index, delta[index], lane_inputs)
@@ -232,14 +227,8 @@ def _update(cohort: Cohort, index: int, delta: Tensor, inputs: Values) -> None:
     torch.mm(delta.t(), values, out=gradient)
     if gradient.dtype != first.dtype:
         gradient = lane.scratch.take("gradient", shape, first.dtype).copy_(gradient)
-    update(
-        lane.config,
-        lane.moments,
-        [first, rows.parameters[index]],
-        [gradient, rows.gradients[index]],
-        lane.progress.rate,
-        lane.scratch,
-    )
+    weights, gradients = [first, rows.parameters[index]], [gradient, rows.gradients[index]]
+    update(lane.config, lane.moments, weights, gradients, lane.progress.rate, lane.scratch)
 
 
 def _average(cohort: Cohort, index: int, *, is_last: bool) -> None:
@@ -250,9 +239,7 @@ def _average(cohort: Cohort, index: int, *, is_last: bool) -> None:
     if share is None:
         return
     average = lane.average
-    torch._foreach_lerp_(
-        [average.first, average.row[0], average.statistics[0]],
-        [lane.parameters.first, rows.parameters[index], rows.statistics[index]],
-        share,
-    )
+    means = [average.first, average.row[0], average.statistics[0]]
+    values = [lane.parameters.first, rows.parameters[index], rows.statistics[index]]
+    torch._foreach_lerp_(means, values, share)
     lane.n_averaged = lane.n_steps

@@ -1,5 +1,6 @@
 """One training of a stack between its epochs: opening, evaluation, export of weights."""
 
+import copy
 import math
 import time
 from dataclasses import dataclass, replace
@@ -22,7 +23,6 @@ from hpo.training.engine import (
     Probabilities,
     Run,
     TrainingResult,
-    Weights,
     mean_metrics,
 )
 from hpo.training.images import LaneData
@@ -96,10 +96,26 @@ _Read: TypeAlias = Parameters | nn.Module
 def open_lane(
     config: TrainingConfig, data: LaneData, *, seed: int, device: Device, scratch: Scratch
 ) -> AnyLane:
-    """Return a training before its first epoch."""
+    """Return a training before its first epoch.
+
+    Raises:
+        TrainingError: a custom model cannot be created, or returns no logits.
+    """
+    seeds = seeds_of(seed, device=device.torch)
     if config.model:
-        return own.open_lane(config, data, seed=seed, device=device, scratch=scratch)
-    seeds, layout = seeds_of(seed, device=device.torch), layout_of(config)
+        network = own.open_network(config, data.code, seed=seed, device=device)
+        return own.OwnLane(
+            device=device,
+            scratch=scratch,
+            data=data,
+            seeds=seeds,
+            network=network,
+            # An estimator has no weights to average.
+            average=network if isinstance(network, own.Fitted) else copy.deepcopy(network),
+            moments=open_moments(config, own.learned_by(network)),
+            progress=Progress(config),
+        )
+    layout = layout_of(config)
     parameters = _first_parameters(config, layout, seeds, device.dtype)
     return Lane(
         device=device,
@@ -211,7 +227,8 @@ def read_result(lane: AnyLane) -> TrainingResult:
     _note_stress(lane, scored, progress.last_kept)
     train = read_losses(lane, scored, data.train)
     _, on_validation, on_test = _read_kept(lane, scored)
-    weights = _export_weights(lane, scored)
+    state = _state_of(lane, scored).items()
+    weights = {name: value.detach().to("cpu", copy=True).numpy() for name, value in state}
     if data.template is not None:  # Whoever answers for other images aligns them to it.
         weights[TEMPLATE] = data.template.copy()
     of_other = OtherWeights(
@@ -278,11 +295,11 @@ def _array(values: Tensor, n_images: int) -> Probabilities:
     return found if found.size == n_images else found.reshape(n_images, -1)
 
 
-def _export_weights(lane: AnyLane, parameters: _Read) -> Weights:
-    """Return a copy of the weights as arrays, in the layout of `model.plain_model`."""
-    if isinstance(lane, own.OwnLane):
-        return own.export_weights(cast(nn.Module, parameters))
-    assert isinstance(parameters, Parameters)
+def _state_of(lane: AnyLane, parameters: _Read) -> dict[str, Tensor]:
+    """Return the weights by name, in the layout of `model.plain_model` or a custom network."""
+    if isinstance(parameters, nn.Module):
+        return parameters.state_dict()
+    assert isinstance(lane, Lane)
     row, found = parameters.row[0], {"1.weight": parameters.first}
     found |= {slot.name: slot.used(row) for slot in lane.layout.slots()}
     # Entries of nn.Sequential that training does not use: idle biases, batch counts.
@@ -294,4 +311,4 @@ def _export_weights(lane: AnyLane, parameters: _Read) -> Weights:
             found |= {f"{norm}.running_mean": used[0], f"{norm}.running_var": used[1]}
             found[f"{norm}.num_batches_tracked"] = torch.tensor(n_steps)
             found[f"{norm - 1}.bias"] = torch.zeros_like(used[0])
-    return {name: value.to("cpu", copy=True).numpy() for name, value in found.items()}
+    return found

@@ -116,24 +116,15 @@ def layout_of(config: TrainingConfig) -> Layout:
     for index, (before, width) in enumerate(pairwise((0, *config.hidden))):
         full, linear = fill_up(width), 1 + n_modules * index
         after = linear + 1 if config.batch_norm else linear
-        hidden.append(
-            Layer(
-                weight=slot(f"{linear}.weight", (width, before), (full, fill_up(before)))
-                if index
-                else None,
-                gain=slot(f"{after}.weight", (width,), (full,)) if config.batch_norm else None,
-                bias=slot(f"{after}.bias", (width,), (full,)),
-                units=slice(n_units, n_units + full),
-            )
-        )
+        shape, padded = (width, before), (full, fill_up(before))
+        weight = slot(f"{linear}.weight", shape, padded) if index else None
+        gain = slot(f"{after}.weight", (width,), (full,)) if config.batch_norm else None
+        bias = slot(f"{after}.bias", (width,), (full,))
+        hidden.append(Layer(weight, gain, bias, slice(n_units, n_units + full)))
         n_units += full
     linear, n, width = 1 + n_modules * len(hidden), config.n_outputs, config.hidden[-1]
-    output = Layer(
-        weight=slot(f"{linear}.weight", (n, width), (n, fill_up(width))),
-        gain=None,
-        bias=slot(f"{linear}.bias", (n,), (n,)),
-        units=slice(0, 0),
-    )
+    weight = slot(f"{linear}.weight", (n, width), (n, fill_up(width)))
+    output = Layer(weight, None, slot(f"{linear}.bias", (n,), (n,)), slice(0, 0))
     return Layout(tuple(hidden), output, size, n_units)
 
 

@@ -71,11 +71,7 @@ def mean_loss(
 
 
 def image_losses(
-    loss: Loss,
-    logits: Tensor,
-    labels: Tensor,
-    smoothing: Tensor | float,
-    gamma: Tensor | float,
+    loss: Loss, logits: Tensor, labels: Tensor, smoothing: Tensor | float, gamma: Tensor | float
 ) -> Tensor:
     """Return the loss of each image; smoothing and gamma are numbers, or one per lane."""
     n_classes = max(2, logits.shape[-1])

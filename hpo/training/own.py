@@ -22,12 +22,11 @@ from hpo.config import TrainingConfig
 from hpo.errors import ModelError, TrainingError, lacks_memory
 from hpo.training.augmentation import augment, draw_changes
 from hpo.training.device import Device
-from hpo.training.engine import Weights
 from hpo.training.images import LaneData
 from hpo.training.layers import Scratch
 from hpo.training.losses import answers, mean_loss
 from hpo.training.model import scale_pixels
-from hpo.training.optimizers import Moments, average_share, open_moments, update
+from hpo.training.optimizers import Moments, average_share, update
 from hpo.training.progress import Progress
 from hpo.training.randomness import DROPOUT, ORDER, WEIGHTS, bits, order, seeds_of
 
@@ -97,29 +96,6 @@ class Fitted(nn.Module):
         return z.to(images.device, images.dtype)
 
 
-def open_lane(
-    config: TrainingConfig, data: LaneData, *, seed: int, device: Device, scratch: Scratch
-) -> OwnLane:
-    """Return a training before its first epoch.
-
-    Raises:
-        TrainingError: the model cannot be created, or returns no logits.
-    """
-    seeds = seeds_of(seed, device=device.torch)
-    network = open_network(config, data.code, seed=seed, device=device)
-    return OwnLane(
-        device=device,
-        scratch=scratch,
-        data=data,
-        seeds=seeds,
-        network=network,
-        # An estimator has no weights to average.
-        average=network if isinstance(network, Fitted) else copy.deepcopy(network),
-        moments=open_moments(config, _learned(network)),
-        progress=Progress(config),
-    )
-
-
 def open_network(
     config: TrainingConfig, code: str | None, *, seed: int = 0, device: Device = _CPU
 ) -> nn.Module:
@@ -135,7 +111,7 @@ def open_network(
         if is_network and not isinstance(made, nn.Module):
             raise _misfit(config, f"returns {type(made).__name__}, not an nn.Module")
         network = made.to(device.torch) if is_network else Fitted(made, config)
-        if is_network and not _learned(network):
+        if is_network and not learned_by(network):
             raise _misfit(config, "has no trainable parameters")
         n = 2 if is_network else 32
         pixels = torch.randint(256, (n, config.image_size**2), dtype=torch.uint8).to(device.torch)
@@ -171,11 +147,6 @@ def _images(pixels: Tensor, config: TrainingConfig) -> Tensor:
     return scale_pixels(pixels, config.normalize).view(-1, 1, side, side)
 
 
-def train_epoch(lane: OwnLane) -> Tensor:
-    """Train the next epoch; return sums over its images `(3,)`: loss, correct answers, images."""
-    return torch.stack(list(train_steps(lane))).sum(0)
-
-
 def train_steps(lane: OwnLane) -> Iterator[Tensor]:
     """Train batch by batch; yield loss, correct answers and images of each, summed, `(3,)`.
 
@@ -186,7 +157,7 @@ def train_steps(lane: OwnLane) -> Iterator[Tensor]:
     is_whole = config.model is not None and config.model.kind == "estimator"
     size = len(shuffled) if is_whole else config.batch_size
     batches = [batch for batch in torch.split(shuffled, size) if len(batch) > 1]
-    learned = _learned(lane.network)
+    learned = learned_by(lane.network)
     with _seeded(lane.seeds, DROPOUT, epoch, device=lane.device):
         lane.network.train()
         for number, batch in enumerate(batches, start=1):
@@ -225,20 +196,13 @@ def piece_of(config: TrainingConfig) -> int:
     return max(1, _PIECE // config.image_size**2)
 
 
-def export_weights(network: nn.Module) -> Weights:
-    """Return a copy of the state dict as arrays."""
-    return {
-        name: value.detach().to("cpu", copy=True).numpy()
-        for name, value in network.state_dict().items()
-    }
-
-
 def _gradients(loss: Tensor, learned: list[Tensor]) -> list[Tensor]:
     found = torch.autograd.grad(loss, learned, allow_unused=True, materialize_grads=True)
     return list(found)
 
 
-def _learned(network: nn.Module) -> list[Tensor]:
+def learned_by(network: nn.Module) -> list[Tensor]:
+    """Return the trainable parameters."""
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 

@@ -179,7 +179,8 @@ def _train_epoch(lanes: Sequence[AnyLane]) -> list[Tensor]:
     of_mlp = [lane for lane in lanes if isinstance(lane, Lane)]
     if of_mlp:
         return train_epoch(of_mlp)
-    return [own.train_epoch(lane) for lane in lanes if isinstance(lane, own.OwnLane)]
+    each = (own.train_steps(lane) for lane in lanes if isinstance(lane, own.OwnLane))
+    return [torch.stack(list(steps)).sum(0) for steps in each]
 
 
 def seconds_per_epoch(
@@ -197,7 +198,9 @@ def seconds_per_epoch(
         start = _now(device)
         lane = open_lane(config, fold, seed=0, device=device, scratch=scratch)
         opening = _now(device) - start
-        reading = _time_reading(lane)
+        some = lane.data.validation[:256]
+        timed = (device, read_losses, lane, lane.scored_and_other[0], some)
+        reading = fmean([_seconds(*timed) for _ in range(3)][1:]) / len(some)  # Of one image.
         training = _time_training(lane, max_seconds)
     # Changed images are evaluated every STRESS_EVERY epochs, and with the kept weights if those
     # are from another epoch.
@@ -250,13 +253,6 @@ def _time_training(lane: AnyLane, max_seconds: float) -> float:
 
 def _steps(lane: AnyLane) -> Iterator[object]:
     return train_steps(open_cohort([lane])) if isinstance(lane, Lane) else own.train_steps(lane)
-
-
-def _time_reading(lane: AnyLane) -> float:
-    """Return the seconds for evaluating one image."""
-    some = lane.data.validation[:256]
-    reading = (lane.device, read_losses, lane, lane.scored_and_other[0], some)
-    return fmean([_seconds(*reading) for _ in range(3)][1:]) / len(some)
 
 
 def _seconds(device: Device, do: Callable[..., object], *arguments: object) -> float:

@@ -163,10 +163,7 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
     if summary.driver:
         return "To see how far it is", f"hpo show {study}"
     if summary.n_left:
-        return (
-            f"To finish the {count(summary.n_left, 'missing training')}",
-            f"hpo resume {study}{own}",
-        )
+        return f"To finish the {count(summary.n_left, 'missing training')}", summary.to_resume
     if record.kind == "search" and summary.best:
         if is_tested:
             return "To write the model and its results as files", f"hpo export {study}{own}"

@@ -112,7 +112,7 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
     missing = {"missing": n_open, "failed": n_failed}
     left = ", ".join(f"{count(n, 'training')} {how}" for how, n in missing.items() if n)
     pairs = summary.verdict.pairs if summary.verdict else ()
-    to_continue = f"To continue: `hpo resume {study}{summary.record.model_option}`"
+    to_continue = f"To continue: `{summary.to_resume}`"
     to_continue = f"In training by {summary.driver}." if summary.driver else to_continue
     if n_open or (n_failed and summary.record.kind == "grid"):
         said.append(f"{left}. {to_continue}")

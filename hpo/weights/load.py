@@ -102,7 +102,7 @@ def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Networ
     name, storage_url, best = summary.name, summary.storage, summary.best
     shown = named(name, storage_url) + summary.record.model_option
     if best is None:
-        raise StudyError(f"No configuration of {name} is complete yet: hpo resume {shown}")
+        raise StudyError(f"No configuration of {name} is complete yet: {summary.to_resume}")
     folder = study_folder(storage_url, name) / "weights"
     files = {r.number: folder / f"{r.run}.safetensors" for r in best.judged}
     if missing := [str(number) for number, file in files.items() if not file.is_file()]:

@@ -69,9 +69,7 @@ def read_unseen(
 ) -> Unseen | None:
     """Return the options about a network, None if there are none."""
     found = Unseen(
-        input_scale=input_scale or "unit",
-        activation=activation or "relu",
-        has_sigmoid=has_sigmoid,
+        input_scale=input_scale or "unit", activation=activation or "relu", has_sigmoid=has_sigmoid
     )
     return found if input_scale or activation or has_sigmoid else None
 
@@ -83,8 +81,8 @@ class Network:
     `settings` is the configuration it was trained with, or assumptions if that is unknown; `notes`
     list findings and assumptions. `bits` is the used depth of the 16-bit images it was trained on,
     0 if unknown; `class_names` belong to its outputs; `is_phantom` says that it was trained on
-    synthetic images. Images are aligned to `template` if there is
-    one. With two classes, a probability above `threshold` means the second.
+    synthetic images. Images are aligned to `template` if there is one. With two classes, a
+    probability above `threshold` means the second.
     """
 
     path: Path
