@@ -1,10 +1,10 @@
 """The public API: the commands as functions that return records."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import optuna
 from pydantic import TypeAdapter, ValidationError
@@ -27,6 +27,12 @@ from hpo.study.record import LIBRARY
 from hpo.study.study import open_recorded_data
 from hpo.study.summary import StudySummary
 from hpo.views.answer import answer
+
+_OF_GRIDS: Final = {"values", "until_decided", "max_repeats", "weights"}
+_OF_SEARCHES: Final = {
+    *("trials", "sampler", "start_from", "require", "pruner", "finalists", "final_repeats"),
+    *("with_baselines", "window", "patience"),
+}
 
 
 class Study(StudySummary):
@@ -119,9 +125,11 @@ def grid(names: str | Sequence[str], settings: Settings | None = None, **options
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
-    texts, found = [names] if isinstance(names, str) else names, _settings(settings, options)
-    pairs = [text.partition("=") for text in texts]
+    found = _settings(settings, options, of_others=_OF_SEARCHES)
+    pairs = [text.partition("=") for text in _names(names)]
     values = {name: value for name, sign, value in pairs if sign}
+    if twice := values.keys() & found.values.keys():
+        raise UsageError(f"The values of {min(twice)} are given twice. Keep one of them.")
     found = replace(found, values={**found.values, **values})
     return _finish(plan_grid([name for name, *_ in pairs], found))
 
@@ -136,8 +144,8 @@ def search(
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
-    texts = [names] if isinstance(names, str) else names
-    return _finish(plan_search(texts, _settings(settings, options)))
+    found = _settings(settings, options, of_others=_OF_GRIDS)
+    return _finish(plan_search(_names(names), found))
 
 
 def open_study(name: str, storage: str = DEFAULT_URL) -> Study:
@@ -196,14 +204,29 @@ def _as_study(summary: StudySummary) -> Study:
     return Study(**{field.name: getattr(summary, field.name) for field in fields(summary)})
 
 
-def _settings(settings: Settings | None, options: Mapping[str, Any]) -> Settings:
+def _names(names: str | Sequence[str]) -> list[str]:
+    """Return the names of hyperparameters, or raise UsageError."""
+    found = [names] if isinstance(names, str) else names
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        raise UsageError(
+            f"names must be a name or a list of names, but is {names!r}. Give values as "
+            '"dropout=0,0.5" or values={"dropout": [0, 0.5]}.'
+        )
+    return [*found]
+
+
+def _settings(
+    settings: Settings | None, options: Mapping[str, Any], *, of_others: Collection[str]
+) -> Settings:
     """Return the settings with these options, which may be fields of the manifest.
 
     Raises:
-        UsageError: unknown options, or values of another type; all faults at once.
+        UsageError: unknown options, those `of_others`, or values of another type; all at once.
     """
+    if not isinstance(settings, Settings | None):
+        raise UsageError(f"settings must be a Settings, but is {settings!r}. Use keywords.")
     base, given = settings or Settings(), dict(options)
-    known = [field.name for field in fields(Settings)]
+    known = [field.name for field in fields(Settings) if field.name not in of_others]
     of_data = {name: given.pop(name) for name in options if name in Manifest.model_fields}
     if of_data:
         old = base.manifest.model_dump(exclude_defaults=True)

@@ -45,6 +45,23 @@ def test_wrong_settings_in_python_are_named_together() -> None:
     assert "Unknown option 'epoch'. Did you mean epochs?" in said
 
 
+@pytest.mark.parametrize(
+    ("names", "options", "said"),
+    [
+        ({"dropout": [0]}, {}, "names must be a name or a list of names"),
+        (["dropout", 3], {}, "names must be a name or a list of names"),
+        ("dropout=0,0.5", {"values": {"dropout": [0.1]}}, "dropout are given twice"),
+        ("dropout", {"trials": 3}, "Unknown option 'trials'"),
+        ("dropout", {"settings": {"epochs": 2}}, "settings must be a Settings"),
+    ],
+)
+def test_nothing_that_python_asks_for_is_ignored(
+    names: object, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        library.grid(names, **options)
+
+
 def test_a_study_from_python_is_tested_predicts_and_is_exported(
     tmp_path: Path, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

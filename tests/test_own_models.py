@@ -107,6 +107,31 @@ def odd(*, n_outputs: int, depth: int = 1, is_odd: bool = True):
 """
 
 
+BATCH = """
+from torch import nn
+
+class Centered(nn.Module):
+    def forward(self, x):
+        return x - x.mean(0)
+
+def batch(*, n_outputs: int, depth: int = 1, keeps: bool = False):
+    middle = nn.BatchNorm1d(8) if keeps else Centered()
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(8), middle, nn.Linear(8, n_outputs))
+"""
+
+
+def test_a_network_whose_answer_depends_on_the_other_images_is_refused(
+    hpo: Hpo, xrays: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "batch.py").write_text(BATCH)
+    grid = ("grid", "batch_size=8", "--data", xrays, *SMALL, "--dry-run")
+    model = ("--model", f"{tmp_path / 'batch.py'}:batch")
+    refused = hpo(*grid, *model)
+    assert refused.code == 2
+    assert "answers differently for an image alone and beside another" in refused.err
+    assert hpo(*grid, *model, "--set", "keeps=true").code == 0
+
+
 def test_lazy_layers_train_and_a_model_that_cannot_be_exported_is_not_offered(
     hpo: Hpo, xrays: Path, tmp_path: Path
 ) -> None:

@@ -134,9 +134,8 @@ def evaluate(
             study, storage, dataset, threshold=rule.value, own=own, command=command
         )
     else:
-        evaluation = evaluate_weights(
-            weights, dataset, unseen=unseen, threshold=rule.value, own=own
-        )
+        value = rule.value if "threshold" in given else None
+        evaluation = evaluate_weights(weights, dataset, unseen=unseen, threshold=value, own=own)
     if not json:
         for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
             say(note, style="dim")

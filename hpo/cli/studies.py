@@ -82,6 +82,7 @@ def show(
         _show_all(storage, json=json)
         return
     from hpo.cli.work import print_answer
+    from hpo.evaluate.checks import check_study
     from hpo.evaluate.learning_curves import compare_curves
     from hpo.evaluate.test import read_evaluation
     from hpo.study.gathering import read_study
@@ -103,6 +104,7 @@ def show(
         curves_document = {"curves": found.to_document() if found else None}
         test_document = {"test": evaluation_document(tested, summary)} if tested else {}
         document = to_document(summary) | (curves_document if has_curves else {})
+        document |= {"warnings": check_study(summary, runs)}
         print_json(document | {"answer": asdict(answer(summary, tested))} | test_document)
         return
     for table in study_tables(summary, runs):

@@ -25,6 +25,7 @@ from hpo.cli.output import (
 )
 from hpo.cli.process import check_interrupt
 from hpo.errors import DeviceError, Interrupted, fault_list
+from hpo.evaluate.checks import check_study
 from hpo.evaluate.test import check_test, open_test, read_evaluation
 from hpo.run.loop import EpochDone, Event, RepeatsAdded, StackShrunk, TrialDone
 from hpo.run.plan import Plan
@@ -104,6 +105,9 @@ def carry_out(
                 f"{summary.count('failed')} failed. The same command continues, and uses it at "
                 "the end."
             )
+        elif "--test" in plan.record.command.split() and is_complete and not summary.openings:
+            to_test = f"hpo evaluate {named(name, session.storage.url)}"
+            say(f"The test set was not used, because this command has no --test: {to_test}")
         if not json:
             # Before the page, which cannot be written if the disk is full.
             for table in study_tables(summary, session.runs):
@@ -112,8 +116,8 @@ def carry_out(
         summary = with_page(session, summary, is_new=is_new, has_images=not no_images)
         if json:
             tested = {"test": evaluation_document(evaluation, summary)} if evaluation else {}
-            plain = {"answer": asdict(answer(summary, evaluation))}
-            print_json(to_document(summary) | plain | tested)
+            document = to_document(summary) | {"answer": asdict(answer(summary, evaluation))}
+            print_json(document | {"warnings": check_study(summary, session.runs)} | tested)
             if summary.n_open:  # Otherwise the table says so.
                 say(f"{count(summary.n_open, 'training')} missing. To continue: `{resume}`")
         else:

@@ -40,11 +40,11 @@ class Duplicates:
 class Audit:
     """The findings. `random_split` and `own_folds` are None where patients are not known.
 
-    `own_folds` are the folds that trainings use. `shared_patients` names one file of each patient who is both in the
-    test set and outside it. `near_copies` are unequal pairs that correlate by 0.995 or more at 32
-    pixels: copies of another size, contrast or compression correlate by 0.997 or more, and no two
-    of 2,400 X-rays of different patients by more than 0.978. None if there are too many to
-    compare.
+    `own_folds` are the folds that trainings use. `shared_patients` names one file of each patient
+    who is both in the test set and outside it. `near_copies` are unequal pairs that correlate by
+    0.995 or more at 32 pixels: copies of another size, contrast or compression correlate by 0.997
+    or more, and no two of 2,400 X-rays of different patients by more than 0.978. None if there are
+    too many to compare.
     """
 
     random_split: Leak | None

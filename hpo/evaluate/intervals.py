@@ -253,7 +253,8 @@ def _sentence(a: str, b: str, interval: Interval, is_real: bool) -> str:
 def _interval(found: Estimate, low: float, high: float) -> Interval:
     """Return an interval, without bounds if one of them is NaN."""
     mean, deviation = (x if math.isfinite(x) else None for x in (found.mean, found.deviation))
-    if math.isnan(low) or math.isnan(high):
+    is_point = high - low < 1e-9  # All resamples are equal but for rounding.
+    if math.isnan(low) or math.isnan(high) or is_point:
         return Interval(mean, None, None, deviation, found.n_repeats)
     return Interval(mean, low, high, deviation, found.n_repeats)
 

@@ -348,7 +348,7 @@ def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, space: Spa
     hint = f"Use --set batch_size=N with N at most {data.n_train}."
     if "batch_size" in space.sweeps:
         kept = ",".join(fitting) or f"N (at most {data.n_train})"
-        hint = f"Leave {too_large} out: --values batch_size={kept}"
+        hint = f"Leave {too_large} out: batch_size={kept}"
     raise UsageError(
         f"batch_size cannot exceed the {data.n_train} training images of this data, but is "
         f"{too_large}. {hint}"

@@ -31,7 +31,7 @@ def pair_sentence(
     bound = f"at most {most}{unit} ({100 * level:.3g} % confidence)"
     if pair.low is None or pair.high is None or pair.difference is None:
         have = f"only {count(pair.n_pairs, 'repeat')}" if pair.n_pairs else "no repeat"
-        text = f"{first} and {second}: not compared, {have} of both. It takes 2 (--repeats 5)"
+        text = f"{first} and {second}: not compared, {have} of both. It takes two"
     elif is_identical:
         of_all = "both" if pair.n_pairs == 2 else f"all {pair.n_pairs}"
         text = f"{first} and {second}: identical scores in {of_all} repeats"

@@ -33,6 +33,8 @@ from hpo.training.randomness import DROPOUT, ORDER, WEIGHTS, bits, order, seeds_
 _CPU: Final = Device("cpu", "fp32")
 # Pixels that are evaluated at once, as layers hold many numbers for each.
 _PIECE: Final = 1 << 19
+# Sums in another order round differently.
+_APART: Final = 1e-2
 
 
 @dataclass(kw_only=True)
@@ -124,6 +126,15 @@ def open_network(
             _run(config, code, trial.fit, _images(pixels, config), labels)
         with torch.no_grad():
             read(trial.train(), pixels, config, code)
+            beside = read(trial.eval(), pixels, config, code)[:1]
+            alone = read(trial.eval(), pixels[:1], config, code)
+        is_same = torch.allclose(beside, alone, rtol=_APART, atol=_APART, equal_nan=True)
+        if is_network and not is_same:
+            raise _misfit(
+                config,
+                "answers differently for an image alone and beside another in evaluation mode, "
+                "perhaps by dropout or batch statistics that ignore eval()",
+            )
     return network
 
 

@@ -115,7 +115,7 @@ def _finding(summary: StudySummary) -> str:
         text += f", retrained {count(found.n, 'time')}."
     else:
         text += f" (mean of {found.n} repeats)." if found.n > 1 else "."
-        text += " The best of many scores is partly due to luck." if n > 1 else ""
+        text += " The best of many scores is partly due to luck." if n - n_failed > 1 else ""
     return text if is_short else f"{text} {summary.requirement}".strip()
 
 
@@ -137,10 +137,12 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
         return apart if score.kind.direction == "maximize" else -apart
 
     if ahead_of(majority) < margin:
+        how = "no better than always answering the most common class"
+        if not score.kind.is_share:
+            how = "hardly better than answering every image with the shares of the classes"
         return (
-            f"The best network ({name}) is no better than always answering the most common class: "
-            f"{score.text(mean)} {score.title} against {score.text(majority)} (docs/checks.md"
-            "#majority)."
+            f"The best network ({name}) is {how}: {score.text(mean)} {score.title} against "
+            f"{score.text(majority)} (docs/checks.md#majority)."
         ), False
     apart = ahead_of(regression)
     how = (

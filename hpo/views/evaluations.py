@@ -171,9 +171,13 @@ def evaluation_sentence(evaluation: Evaluation, summary: StudySummary) -> str | 
     found = evaluation.of(summary.best)
     if found is None:
         return None
-    score, accuracy = SCORES["accuracy"], found.metrics["accuracy"]
-    said = score.text(accuracy.mean or 0.0)
-    if interval := score.range_text(accuracy):
-        said += f" ({interval})"
-    auroc = interval_text(found.metrics["auroc"], "{} ({} to {})", 1, ".3f")
-    return f"Test result of {found.name}, with 95 % intervals: accuracy {said}, AUROC {auroc}."
+    # The metric of the study first.
+    said = []
+    for score in dict.fromkeys((summary.record.score.plain, SCORES["accuracy"], SCORES["auroc"])):
+        factor, form = (100, ".1f") if score.kind.is_share else (1, ".3f")
+        factor, form = (1, ".3f") if score.metric == "auroc" else (factor, form)
+        unit = "\u00a0%" if factor == 100 else ""
+        pattern = f"{{}}{unit} ({{}} to {{}}{unit})"
+        text = interval_text(found.metrics[score.metric], pattern, factor, form)
+        said.append(f"{score.title} {text}")
+    return f"Test result of {found.name}, with 95 % intervals: {', '.join(said)}."

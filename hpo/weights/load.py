@@ -108,7 +108,7 @@ def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Networ
     if missing := [str(number) for number, file in files.items() if not file.is_file()]:
         raise WeightsError(
             f"The weights of {len(missing)} of {len(files)} repeats of the best configuration of "
-            f"{name} ({best.label}) are not kept: repeat {', '.join(missing)}. `hpo export "
+            f"{name} ({best.label}) are not kept ({', '.join(missing)}). `hpo export "
             f"{shown}` trains them again, bit for bit, and keeps them: then the same command "
             "works."
         )

@@ -138,12 +138,12 @@ def evaluate_weights(
     dataset: Dataset,
     *,
     unseen: Unseen | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     own: str | None = None,
 ) -> WeightsEvaluation:
     """Evaluate the network of a file, or the ensemble of a folder, on a data set's test images.
 
-    A probability above the threshold means the second of two classes.
+    With two classes, a probability above the threshold (None: the model's) means the second.
 
     Raises:
         WeightsError: a file cannot be read, or its network fails or has other classes.
@@ -151,7 +151,8 @@ def evaluate_weights(
     """
     check_test(dataset)
     networks = open_model(path, unseen, own)
-    return _evaluate(path, networks, dataset, dataset.where(TEST), threshold, [_WHOSE])
+    at = networks[0].threshold if threshold is None else threshold
+    return _evaluate(path, networks, dataset, dataset.where(TEST), at, [_WHOSE])
 
 
 def evaluate_elsewhere(

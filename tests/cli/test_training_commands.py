@@ -117,7 +117,7 @@ def test_batches_larger_than_the_images_are_refused_or_left_out_of_a_search(
 ) -> None:
     swept = ("grid", "--param", "batch_size", "--values", "8,500", *SMALL, "--data", xrays)
     for dry in ((), ("--dry-run",)):
-        said(hpo(*swept, *dry), 2, "Leave 500 out: --values batch_size=8")
+        said(hpo(*swept, *dry), 2, "Leave 500 out: batch_size=8")
     fixed = ("grid", "--param", "loss", "--set", "batch_size=500", "--data", xrays)
     said(hpo(*fixed), 2, "Use --set batch_size=N with N at most 64")
     assert not Path("studies").exists()
