@@ -15,14 +15,13 @@ from hpo.training.machine import versions
 class ClockedStack:
     """A stack whose lanes end after their epochs. A learning rate of 10 diverges in epoch 2.
 
-    Batch sizes above 64 are refused; `stop_at` raises KeyboardInterrupt at that step, and
-    `stop_adding` as a lane is added. Trainings with a seed of `diverging_seed` diverge too. More
-    lanes than `room` exhaust the memory as they train. The device is gone at step `lost_at`.
+    Batch sizes above 64 are refused; `stop_at` raises KeyboardInterrupt at that step. Trainings
+    with a seed of `diverging_seed` diverge too. More lanes than `room` exhaust the memory as they
+    train. The device is gone at step `lost_at`.
     """
 
     stop_at: int | None = None
     lost_at: int | None = None
-    stop_adding: bool = False
     diverging_seed: int | None = None
     n_validation: int = 4
     room: int = 1_000
@@ -38,8 +37,6 @@ class ClockedStack:
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
         if config.batch_size > 64:
             raise TrainingError(f"batch_size {config.batch_size} is larger than 64 images.")
-        if self.stop_adding:
-            raise KeyboardInterrupt
         if seed == self.diverging_seed:
             config = config.replace(learning_rate=10.0)
         self.n_added += 1

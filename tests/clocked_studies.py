@@ -5,11 +5,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import optuna
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import Fold, TrainingData
 from hpo.run.loop import Event, TrainingLoop, TrialDone
 from hpo.run.session import open_source
 from hpo.space import Choices, Range, Space, Sweep
@@ -64,16 +62,6 @@ def record(kind: str = "grid", *names: str, **changes: object) -> StudyRecord:
         window=1,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
-
-
-_IMAGES = np.arange(4)
-_DATA = TrainingData(
-    fingerprint="clocked",
-    labels=np.array([0, 1, 0, 1], dtype=np.uint8),
-    n_test=0,
-    pixels_at=lambda size: np.zeros((4, size, size), dtype=np.uint8),
-    fold=lambda _: Fold(train=_IMAGES, validation=_IMAGES),
-)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What tests of several parts share: small images on disk, studies, and the command line."""
 
+import functools
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from hpo.data import phantom
 from tests import once, postgres
 
 assert once
@@ -33,16 +35,18 @@ settings.load_profile("untimed")
 SIZE = 16
 
 
-@pytest.fixture(autouse=True)
-def _own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep every test away from the user's own cache, studies and settings."""
-    for name in ("HPO_DATA", "HPO_SPACE", "HPO_STORAGE", "HPO_RUNS"):
-        monkeypatch.delenv(name, raising=False)
-    # The cache is by content: tests may share it.
-    monkeypatch.setenv("HPO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
-    # Processes that train take two seconds to start: the tests of them ask for some.
-    monkeypatch.setenv("HPO_LANES", "1")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HPO_DATA", "HPO_SPACE", "HPO_STORAGE", "HPO_RUNS"):
+            patch.delenv(name, raising=False)
+        # The cache is by content: tests may share it.
+        patch.setenv("HPO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setenv("COLUMNS", "200")
+        # Processes that train take two seconds to start: the tests of them ask for some.
+        patch.setenv("HPO_LANES", "1")
+        yield
 
 
 def make_images(n: int, *, is_ill: bool, seed: int) -> np.ndarray:
@@ -96,6 +100,14 @@ def make_xrays(home: Path) -> Path:
     ):
         np.save(folder / f"{name}.npy", make_images(n, is_ill=is_ill, seed=seed))
     return folder
+
+
+@pytest.fixture
+def few_phantoms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the phantom have a quarter of its images: they are drawn for each test anew."""
+    hospitals = [(split, name, n // 4, *rest) for split, name, n, *rest in phantom._HOSPITALS]
+    monkeypatch.setattr(phantom, "_HOSPITALS", hospitals)
+    monkeypatch.setattr(phantom, "draw", functools.cache(phantom.draw.__wrapped__))
 
 
 @dataclass(frozen=True)

@@ -208,17 +208,13 @@ def fake_grid(
 
 
 def fake_search(
-    folder: Path,
-    n_configurations: int = 30,
-    *,
-    n_repeats: int = 1,
-    metric: str = "accuracy",
+    folder: Path, n_configurations: int = 30, *, metric: str = "accuracy"
 ) -> FakeStudy:
     """Return a search with pruned and failed trials, whose scores hang on the learning rate."""
     space = read_space(SPACE, name="fake", source="fake")
     names = [parameter.name for parameter in space.search]
     record = fake_record("search", names, metric=metric)
-    fake = FakeStudy(record, RunStore(folder), Goal(n_repeats, n_configurations), name="search-1")
+    fake = FakeStudy(record, RunStore(folder), Goal(1, n_configurations), name="search-1")
     chance, noise = random.Random(2), random.Random(3)
     base = spaces.complete(space, {})
     assert base is not None
@@ -227,14 +223,13 @@ def fake_search(
         config = spaces.resolve(space, params)
         distance = abs(math.log10(float(params["learning_rate"])) + 3)
         top = max(0.5, 0.96 - 0.05 * distance - 0.02 * float(params["dropout"]))
-        for repeat in range(n_repeats):
-            trial = fake.ask(params, config, repeat)
-            if number % 9 == 5:
-                fake.fail(trial, "its loss was not finite in epoch 3.")
-            elif distance > 2 and number % 2:
-                fake.prune(trial, rising_curve(top, 4, noise))
-            else:
-                fake.complete(trial, rising_curve(top, 12, noise))
+        trial = fake.ask(params, config, 0)
+        if number % 9 == 5:
+            fake.fail(trial, "its loss was not finite in epoch 3.")
+        elif distance > 2 and number % 2:
+            fake.prune(trial, rising_curve(top, 4, noise))
+        else:
+            fake.complete(trial, rising_curve(top, 12, noise))
     return fake
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -31,13 +32,14 @@ _PRELOADED: Final = [
 ]
 
 
-def said(answer: Answer, *words: str) -> None:
-    """Check a failure: exit code 1, one message, no traceback, and what must be in it."""
+def said(answer: Answer, *words: str) -> str:
+    """Check a failure: exit code 1, one message, no traceback, what must be in it; return it."""
     assert answer.code == 1, answer
     assert "Traceback" not in answer.err, answer.err
     assert answer.err.count("Error: ") == 1, answer.err
     text = " ".join(answer.err.split())
     assert all(word in text for word in words), text
+    return text
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,14 @@ def _serve(
     os.environ.update(environment)
     tempfile.tempdir = None  # It was settled by the environment of another test.
     run()
+
+
+def wait_for(is_there: Callable[[], object]) -> None:
+    """Wait until something is there."""
+    end = time.monotonic() + _LIMIT_S
+    while not is_there():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def children(pid: int) -> list[int]:

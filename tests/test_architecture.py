@@ -69,26 +69,15 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the full name of every module that a file imports, at its top or in a function."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(path: Path, *, is_top: bool = False) -> Iterator[str]:
+    """Yield the full name of every module that a file imports: anywhere, or at its top alone."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body if is_top else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import"
             assert node.module
-            for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                yield name if name in MODULES else node.module
-
-
-def top_imports(path: Path) -> Iterator[str]:
-    """Yield what a file imports when it is imported itself."""
-    tree = ast.parse(path.read_text())
-    for node in tree.body:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 name = f"{node.module}.{alias.name}"
                 yield name if name in MODULES else node.module
@@ -121,7 +110,7 @@ def test_imports_point_one_way() -> None:
 
 def test_there_are_no_import_cycles() -> None:
     graph = {
-        name: {i for i in top_imports(path) if i in MODULES and i != name}
+        name: {i for i in imports(path, is_top=True) if i in MODULES and i != name}
         for name, path in MODULES.items()
     }
     done: set[str] = set()

@@ -3,38 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data.dataset import Fold, Pixels, TrainingData, seal
+from hpo.data.dataset import seal
 from hpo.data.source import open_data
 from hpo.study.baselines import baselines
 from tests.conftest import SMALL, Hpo
-
-N = 60
-
-
-@pytest.fixture
-def data() -> TrainingData:
-    """60 images, 40 of them with pneumonia and brighter above; fold i leaves out tenth i mod 6."""
-    labels = (np.arange(N) % 3 > 0).astype(np.uint8)
-
-    def pixels_at(size: int) -> Pixels:
-        pixels = np.random.default_rng(0).integers(0, 200, (N + 5, size, size), np.uint8)
-        pixels[:N, : size // 2] += 50 * labels[:, None, None]
-        return pixels
-
-    def fold(repeat: int) -> Fold:
-        is_validation = np.arange(N) // 10 == repeat % 6
-        return Fold(train=np.flatnonzero(~is_validation), validation=np.flatnonzero(is_validation))
-
-    return TrainingData(
-        fingerprint="made", labels=labels, n_test=5, pixels_at=pixels_at, fold=fold
-    )
+from tests.training.together import make_data
 
 
-def test_the_majority_class_scores_its_share_and_a_regression_finds_what_is_linear(
-    data: TrainingData,
-) -> None:
+def test_the_majority_class_scores_its_share_and_a_regression_finds_what_is_linear() -> None:
+    data = make_data(60, 50)
     found = baselines(data, [0, 1, 2])
-    shares = [data.labels[data.fold(i).validation].mean() for i in range(3)]
+    shares = [1 - data.labels[data.fold(i).validation].mean() for i in range(3)]
     majority, regression = found["majority class"], found["logistic regression"]
     assert majority["accuracy"] == pytest.approx(np.mean(shares))
     assert regression["accuracy"] > majority["accuracy"] + 0.1

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +12,14 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torch import nn
 
-from hpo.cli import main
 from hpo.errors import OutputError
 from hpo.export import export, folder_name
 from hpo.study.gathering import StoredStudy
 from hpo.study.summary import StudySummary
-from tests.conftest import SIZE, Hpo, make_xrays
+from tests.conftest import SIZE, Hpo
 from tests.fake_studies import CHANGES, FakeStudy, add_finalists, fake_grid, fake_search
+from tests.weights.conftest import reports_network
 
 GRID = (
     "grid", "--param", "loss", "--values", "bce,ce", "--repeats", "2", "--epochs", "2",
@@ -29,59 +27,12 @@ GRID = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished and exported grid with one and with two outputs, and its data."""
-    home = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        patch.setenv("HPO_CACHE", str(home / "cache"))
-        patch.setenv("HPO_LANES", "1")
-        for line in (
-            (*GRID, "--data", make_xrays(home), "--study", "mine", "--quiet"),
-            ("export", "mine", "--out", "out", "--all"),
-        ):
-            patch.setattr(sys, "argv", ["hpo", *map(str, line)])
-            with pytest.raises(SystemExit) as end:
-                main()
-            assert not end.value.code
-    return home
-
-
-@pytest.fixture
-def exported(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what was exported, beside the study, in the working folder."""
-    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return Path("out")
-
-
-def as_inputs(images: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(images).float() / 255
-
-
-def course_network(n_outputs: int) -> nn.Sequential:
-    """The network as the course reports write it, line by line."""
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(SIZE * SIZE, 8),
-        nn.BatchNorm1d(8),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Linear(8, 6),
-        nn.BatchNorm1d(6),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Linear(6, n_outputs),
-    )
-
-
 def probabilities(path: Path, n_outputs: int, images: np.ndarray) -> np.ndarray:
     """Return what the network of the course answers with exported weights."""
-    network = course_network(n_outputs)
+    network = reports_network(n_outputs, side=SIZE, hidden=(8, 6))
     network.load_state_dict(load_file(path), strict=True)
     with torch.no_grad():
-        z = network.eval()(as_inputs(images))
+        z = network(torch.from_numpy(images).float() / 255)
     return (z.softmax(1)[:, 1] if z.shape[1] == 2 else z.sigmoid()[:, 0]).numpy()
 
 
@@ -102,7 +53,10 @@ def home_of(params: object, folder: Path) -> Path:
     return home
 
 
-def test_an_export_loads_in_plain_torch(exported: Path, hpo: Hpo) -> None:
+def test_an_export_loads_in_plain_torch_and_is_tested_as_the_study(hpo: Hpo, xrays: Path) -> None:
+    assert hpo(*GRID, "--data", xrays, "--study", "mine", "--quiet").code == 0
+    assert hpo("export", "mine", "--out", "out", "--all").code == 0
+    exported = Path("out")
     folder = home_of({"loss": "bce"}, exported)
     model = {"model.pt2", "model_card.md", "predict.py"}
     assert sorted({path.name for path in folder.iterdir()} - model) == [
@@ -115,34 +69,41 @@ def test_an_export_loads_in_plain_torch(exported: Path, hpo: Hpo) -> None:
     assert header.startswith("epoch,learning_rate,train_loss,train_accuracy,validation_loss")
     assert [line.split(",")[0] for line in epochs] == ["1", "2"]
     assert not list(exported.rglob("test.txt"))
-
-    images = np.load("xrays/test_pneumonia.npy")[:4]
     assert model < {path.name for path in (exported / "best").iterdir()}
-    for loss, n_outputs in (("bce", 1), ("ce", 2)):
-        path = home_of({"loss": loss}, exported) / "weights-repeat-2.safetensors"
-        found = probabilities(path, n_outputs, images)
-        assert found == pytest.approx(predicted(hpo, path, images), abs=1e-5)
 
-
-def test_a_test_result_is_written_beside_the_weights(hpo: Hpo, exported: Path) -> None:
-    assert hpo("evaluate", "mine").code == 0
+    tested = hpo("evaluate", "mine", "--json").json["configurations"]
     assert hpo("export", "mine", "--out", "opened", "--all").code == 0
     labels = np.array([0] * 8 + [1] * 8)
-    images = np.concatenate([np.load(f"xrays/test_{n}.npy") for n in ("normal", "pneumonia")])
+    images = np.concatenate([np.load(xrays / f"test_{n}.npy") for n in ("normal", "pneumonia")])
     assert "accuracy, % | " in (Path("opened") / "best" / "model_card.md").read_text()
-    for loss, n_outputs in (("bce", 1), ("ce", 2)):
-        text = (home_of({"loss": loss}, Path("opened")) / "test.txt").read_text()
+    for configuration, (loss, n_outputs) in zip(tested, (("bce", 1), ("ce", 2)), strict=True):
         home = home_of({"loss": loss}, exported)
         paths = [home / f"weights-repeat-{repeat}.safetensors" for repeat in (1, 2)]
         found = [probabilities(path, n_outputs, images) for path in paths]
+        told = predicted(hpo, paths[1], images[-4:])
+        assert told == pytest.approx(list(found[1][-4:]), abs=1e-5)
         mean = sum(int(((p > 0.5) == labels).sum()) for p in found) / 2
         of_ensemble = int(((sum(found) / 2 > 0.5) == labels).sum())
+        text = (home_of({"loss": loss}, Path("opened")) / "test.txt").read_text()
         of_repeats, of_mean = text.split("ensemble of 2 repeats, taken as one model: ")
         assert f"mean of the repeats: {mean:.4g} of 16 images correct\n" in of_repeats
         assert f"accuracy: {mean / 16:.4f}" in of_repeats
         assert of_mean.startswith(f"{of_ensemble} of 16 images correct\n")
         assert "\nauroc: " in of_mean
         assert "The test was opened on " in text
+
+        arguments = ("evaluate", "--weights", home, "--data", xrays)
+        weights, ensemble = hpo(*arguments, "--json").json, configuration["ensemble"]
+        assert (weights["n_right"], len(weights["members"])) == (ensemble["n_right"], 2)
+        for metric, value in weights["metrics"].items():
+            of_study = ensemble["metrics"][metric]["value"]
+            assert value["value"] == pytest.approx(of_study, abs=1e-6)
+            alone = [member["metrics"][metric] for member in weights["members"]]
+            mean = configuration["metrics"][metric]["value"]
+            assert sum(alone) / 2 == pytest.approx(mean, abs=1e-6)
+    shown = hpo(*arguments).out
+    assert f"{home.name}, ensemble of 2, tested on xrays" in shown
+    assert "each alone" in shown
 
 
 def tables_of(fake: FakeStudy, folder: Path, summary: StudySummary | None = None) -> Path:
@@ -158,6 +119,7 @@ def tables_of(fake: FakeStudy, folder: Path, summary: StudySummary | None = None
 
 
 def rows(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file, a dictionary per row."""
     return list(csv.DictReader(io.StringIO(path.read_text())))
 
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -16,7 +15,7 @@ from PIL import Image
 import hpo as library
 from hpo.errors import UsageError
 from tests.conftest import SMALL
-from tests.processes import children
+from tests.processes import children, wait_for
 
 SCRIPT = ("-P", "-c", "from hpo.cli import main; main()")
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", "--lanes", "2")
@@ -133,9 +132,7 @@ def test_where_a_command_and_its_processes_are_killed_no_pixels_stay_nor_did_str
         """Whether a process reads the file that all share: it has no name any more."""
         return "scratch" in Path(f"/proc/{process}/maps").read_text()
 
-    end = time.monotonic() + 600
-    while time.monotonic() < end and not any(map(maps_pixels, children(child.pid))):
-        time.sleep(0.05)
+    wait_for(lambda: any(map(maps_pixels, children(child.pid))))
     processes = [*children(child.pid), child.pid]
     assert len(processes) == 3
     assert not ran.exists(), ran.read_text()

@@ -20,13 +20,13 @@ from hpo.views.studies import study_tables
 
 SAID = {
     "search": (
-        "Of 1,800 scores 600 are drawn: the best 200 and one in 4 of the others.",
-        "Of 1,050 crosses 189 are drawn: the best 66 and one in 8 of the others.",
-        "Of 1,800 configurations 237 are drawn: the best 80 and one in 11 of the others.",
-        "Of 1800 configurations, the best 5 are shown.",
-        "1600 more configurations are not shown",
-        "Pruned (1050)",
-        "850 more are not shown; hpo show search --json lists all.",
+        "Of 900 scores 550 are drawn: the best 200 and one in 2 of the others.",
+        "Of 525 crosses 181 are drawn: the best 66 and one in 4 of the others.",
+        "Of 900 configurations 217 are drawn: the best 80 and one in 6 of the others.",
+        "Of 900 configurations, the best 5 are shown.",
+        "700 more configurations are not shown",
+        "Pruned (525)",
+        "325 more are not shown; hpo show search --json lists all.",
     ),
     "grid": (
         "Of 400 configurations the best 81 are drawn.",
@@ -42,7 +42,7 @@ SAID = {
 def test_a_long_study_is_shown_in_short_and_says_so(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = long_search(3_000) if name == "search" else long_grid(400, n_repeats=2)
+    made = long_search(1_500) if name == "search" else long_grid(400, n_repeats=2)
     study, runs = in_memory(made, name), RunStore(tmp_path)
     save_runs(made, runs)
     summary = summarize(study)

@@ -11,17 +11,13 @@ import pytest
 
 from hpo.run.plan import Settings, plan_grid
 from hpo.storage.runs import RunStore
-from tests.conftest import SMALL, Answer, Hpo, make_images
+from tests.conftest import SMALL, Hpo, make_images
+from tests.processes import said
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--study", "mine", *SMALL)
 ONE, TWO = ("--repeats", "1"), ("--repeats", "2")
 
-ASKED: dict[str, tuple[str, ...]] = {
-    "resume": ("resume", "mine"),
-    "evaluate": ("evaluate", "mine"),
-    "export": ("export", "mine"),
-    "reproduce": ("reproduce", "mine", "1"),
-}
+ASKED = (("resume", "mine"), ("evaluate", "mine"), ("export", "mine"), ("reproduce", "mine", "1"))
 
 
 @pytest.fixture
@@ -37,12 +33,6 @@ def recorded() -> dict[str, Any]:
     study = optuna.load_study(study_name="mine", storage="sqlite:///studies/hpo.db")
     found: dict[str, Any] = study.user_attrs["hpo"]
     return found
-
-
-def said(answer: Answer) -> str:
-    assert answer.code == 1, answer
-    assert "Traceback" not in answer.err
-    return " ".join(answer.err.split())
 
 
 def test_the_same_command_with_the_new_place_goes_on_and_records_it(hpo: Hpo, moved: Path) -> None:
@@ -61,7 +51,7 @@ def test_the_same_command_with_the_new_place_goes_on_and_records_it(hpo: Hpo, mo
 def test_every_command_that_reads_the_data_offers_and_takes_their_new_place(
     hpo: Hpo, moved: Path
 ) -> None:
-    for n, command in enumerate(ASKED.values()):
+    for n, command in enumerate(ASKED):
         moved = moved.rename(moved.with_name(f"offered place {n}"))
         lost = said(hpo(*command))
         assert "There is no" in lost

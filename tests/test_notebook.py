@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
-from hpo.training import machine
+from hpo.training import alignment, machine
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebook.ipynb"
 
 
+@pytest.mark.usefixtures("few_phantoms")
 def test_every_cell_of_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(alignment, "_N_STEPS", 2)  # The exported program repeats them.
     monkeypatch.setattr(machine, "n_cores", lambda: 1)  # Processes take two seconds to start.
     names: dict[str, Any] = {}
     for cell in json.loads(NOTEBOOK.read_text())["cells"]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from hpo.storage.paths import runs_folder
 from hpo.training import machine
 from hpo.training.device import Device
 from tests.conftest import SMALL, Hpo
-from tests.processes import Command, children, said, start
+from tests.processes import Command, children, said, start, wait_for
 from tests.training.test_pool import BASE
 from tests.training.together import Job, add, assert_bitwise_equal, make_data, train_alone
 
@@ -93,18 +93,24 @@ def test_what_actors_and_nodes_lose_is_trained_again_and_new_nodes_are_used(
 
     data = make_data(100, 80)
     jobs = [Job(BASE.replace(epochs=12), seed=seed) for seed in range(4)]
-    kills = {5: kill_actor, 20: lambda _: kill_node(cluster), 30: lambda _: add_node(cluster)}
+    kills = {
+        5: lambda: kill_actor(here),
+        20: lambda: cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False),
+        30: lambda: cluster.add_node(**NODE),
+    }
     seen: list[tuple[int, int]] = []
     with Cluster(cluster.address) as here, closing(here.open_stack(data, CPU)) as stack:
         lanes, news, is_joined = [add(stack, job) for job in jobs], [], False
         while stack.lanes:
             seen += [(done.lane, done.epoch) for done in stack.step()]
             for least in [n for n in kills if n <= len(seen)]:
-                kills.pop(least)(here)
+                kills.pop(least)()
             if workers := here.news():
                 news.append(workers)
-            is_joined |= not kills and news[-1].n_nodes == 2 and are_used(here)
+            are_used = all(actor.n_lanes for actor in here.members)
+            is_joined |= not kills and news[-1].n_nodes == 2 and are_used
             while len(stack.lanes) < 3 and not is_joined:
+                time.sleep(1)  # What is trained while a node starts is trained alone as well.
                 jobs.append(Job(BASE.replace(epochs=12), seed=len(jobs)))
                 lanes.append(add(stack, jobs[-1]))
         results = [stack.result(lane) for lane in lanes]
@@ -116,24 +122,12 @@ def test_what_actors_and_nodes_lose_is_trained_again_and_new_nodes_are_used(
     assert {1, 2} <= {workers.n_nodes for workers in news}
 
 
-def are_used(here: Any) -> bool:
-    return all(actor.n_lanes for actor in here.members)
-
-
 def kill_actor(here: Any) -> None:
     """Kill the process of an actor that trains."""
     import ray
 
     handle = here.members[-1].handle
     os.kill(ray.get(handle.__ray_call__.remote(lambda _: os.getpid())), signal.SIGKILL)
-
-
-def kill_node(cluster: Any) -> None:
-    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-
-
-def add_node(cluster: Any) -> None:
-    cluster.add_node(**NODE)
 
 
 @needs_ray
@@ -231,8 +225,11 @@ def test_a_cluster_of_its_own_listens_on_loopback_and_ends_with_ctrl_c(
     said = "Ray: training in"
     wait_for(lambda: child.poll() or (child.err.exists() and said in child.err.read_text()))
     family = descendants(child.pid)
+    listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
     places = {
-        line.split()[3] for line in listening().splitlines() if set(pids_of(line)) & set(family)
+        line.split()[3]
+        for line in listening.splitlines()
+        if {int(pid) for pid in re.findall(r"pid=(\d+)", line)} & set(family)
     }
     child.tell(signal.SIGINT)
     answer = child.answer()
@@ -244,24 +241,9 @@ def test_a_cluster_of_its_own_listens_on_loopback_and_ends_with_ctrl_c(
     wait_for(lambda: not [pid for pid in family if Path(f"/proc/{pid}").exists()])
 
 
-def wait_for(is_there: Callable[[], object], limit_s: float = 600) -> None:
-    end = time.monotonic() + limit_s
-    while not is_there():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 def descendants(pid: int) -> list[int]:
     found = children(pid)
     return [pid, *(below for child in found for below in descendants(child))]
-
-
-def listening() -> str:
-    return subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
-
-
-def pids_of(line: str) -> list[int]:
-    return [int(pid) for pid in re.findall(r"pid=(\d+)", line)]
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,7 @@ from hpo.plots.axes import GRAY, PALETTE
 from hpo.report.page import render
 from hpo.report.sections import CHANGES
 from hpo.training import stress
-from tests.fake_studies import (
-    PAYLOAD,
-    add_finalists,
-    fake_search,
-    hostile,
-)
+from tests.fake_studies import PAYLOAD, add_finalists, fake_search, hostile
 
 VOID = {"meta", "img", "br", "link"}
 CSS = (Path(hpo.report.__file__).parent / "page.css").read_text()
@@ -27,7 +22,7 @@ MODES = dict(
 
 
 class Outline(HTMLParser):
-    """Reads a page, checks that its elements nest, and keeps tags, ids, references and text."""
+    """Reads a page, checks that its elements nest, and keeps tags, ids and references."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -35,13 +30,8 @@ class Outline(HTMLParser):
         self.tags: list[str] = []
         self.ids: list[str] = []
         self.references: list[str] = []
-        self.words: list[str] = []
         self.feed(page)
         assert self.open == []
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split()).replace("\u00a0", " ")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
@@ -55,10 +45,6 @@ class Outline(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in {"script", "style"}:
-            self.words.append(data)
 
 
 def test_the_page_is_valid_and_can_be_read_aloud(tmp_path: Path) -> None:

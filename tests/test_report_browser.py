@@ -24,7 +24,7 @@ def test_every_figure_is_drawn_and_the_policy_alone_stops_a_script_that_slipped_
     fake = add_finalists(fake_search(tmp_path, 30, metric="stress_log_loss"), 0.90, 0.95, 0.88)
     path = write_report(fake.summary, fake.study, fake.runs, tmp_path)
     html = path.read_text(encoding="utf-8").replace("<main>", f"<main>{SCRIPT}")
-    assert visit(POLICY.sub("", html), tmp_path).was_hacked
+    assert visit(f"<main>{SCRIPT}", tmp_path).was_hacked
     seen = visit(html, tmp_path)
     assert not seen.was_hacked
     (refused,) = seen.console

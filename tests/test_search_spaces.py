@@ -9,8 +9,6 @@ from hpo.space import cells, load_space, space_names, to_document
 
 FILES = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.toml"))
 
-LOSSES, BATCHES = ("bce", "ce"), (32, 64, 128)
-
 
 def test_the_spaces_are_as_the_reports_say() -> None:
     """The documents in fixtures/spaces.json were compared with the reports."""

@@ -18,11 +18,8 @@ RECORD = record(
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(RECORD.to_document()))
 
 
-def test_a_record_comes_back_from_its_document() -> None:
+def test_a_record_comes_back_from_its_document_also_from_before_a_field_was_recorded() -> None:
     assert StudyRecord.from_document(DOCUMENT) == RECORD
-
-
-def test_records_from_before_a_field_was_recorded_are_read() -> None:
     old = {name: value for name, value in DOCUMENT.items() if name != "is_gpu_named"}
     assert StudyRecord.from_document(old) == replace(RECORD, is_gpu_named=False)
     data = {name: v for name, v in DOCUMENT["data"].items() if name not in {"notes", "bits"}}

@@ -25,23 +25,6 @@ def read(study: optuna.Study) -> StudySummary:
         return summarize(study)
 
 
-def test_a_configuration_has_the_mean_and_interval_of_its_repeats(bench: Bench) -> None:
-    study = bench.study(record())
-    bench.train(study, Goal(1))
-    alone = to_document(read(study))["configurations"][0]
-    assert (alone["low"], alone["high"]) == (None, None)
-    bench.train(study, Goal(3))
-    for configuration in read(study).configurations:
-        score = configuration.score
-        assert score is not None
-        assert score.mean == pytest.approx(sum(configuration.scores) / 3)
-        assert score.low is not None
-        assert score.high is not None
-        assert score.low < score.mean < score.high <= 1.0
-        assert [r.repeat for r in configuration.repeats] == [0, 1, 2]
-    assert "secret" not in str(to_document(read(study)))
-
-
 def test_a_grid_stands_in_its_prescribed_order_and_counts_a_retried_repeat_once(
     bench: Bench,
 ) -> None:
@@ -58,6 +41,7 @@ def test_a_grid_stands_in_its_prescribed_order_and_counts_a_retried_repeat_once(
     assert (summary.n_done, summary.n_left) == (1, 1)
     raise_goal(study, Goal(3))
     assert (read(study).n_done, read(study).n_left) == (1, 5)
+    assert "secret" not in str(to_document(read(study)))
 
 
 def test_what_is_left_of_a_search_counts_repeats_and_finalists(bench: Bench) -> None:

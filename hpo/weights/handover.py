@@ -70,7 +70,6 @@ It needs model.pt2 next to it, torch {version} or newer, numpy and Pillow, but n
 """
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
@@ -111,8 +110,6 @@ def predict(path):
 
 
 if __name__ == "__main__":
-    if hasattr(signal, "SIGPIPE"):  # `predict.py * | head` ends quietly.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
     n_failed = 0

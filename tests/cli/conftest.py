@@ -29,10 +29,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), suppress(SystemExit):
         patch.chdir(home)
-        for name in ("HPO_SPACE", "HPO_STORAGE", "HPO_RUNS"):
-            patch.delenv(name, raising=False)
-        patch.setenv("HPO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        patch.setenv("HPO_LANES", "1")
         patch.setattr(sys, "argv", line)
         main()
     for number, handler in handlers.items():

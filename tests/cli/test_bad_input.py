@@ -42,6 +42,12 @@ URL = "sqlite:///studies/hpo.db"
         (["search", "--require", "sensitivity=95"], ["a share from 0 to 1", "sensitivity=0.95"]),
         (["search", "--metric", "stress_acuracy"], ["Did you mean stress_accuracy?"]),
         (["search", "--set", "image_size=12"], ["image_size may be 12", "--metric accuracy"]),
+        (["evaluate"], ["takes either"]),
+        (["evaluate", "mine", "--weights", "weights.pth"], ["takes either"]),
+        (["evaluate", "mine", "--has-sigmoid"], ["--has-sigmoid is only for --weights"]),
+        (["predict", "w.pt"], ["IMAGE"]),
+        (["predict", "w.pt", "image.png", "--input-scale", "half"], ["unit"]),
+        (["predict", "mine", "image.png", "--activation", "gelu"], ["leave them out"]),
         (["show", "mine", "--target", "93"], ["write --target 0.93"]),
         (["show", "--curves"], ["hpo show STUDY --curves"]),
         (["compare", "one", "one"], ["at least two studies"]),
@@ -108,8 +114,10 @@ def test_a_home_is_found_in_every_setting_that_names_a_path(
     said(hpo("show", "--storage", "sqlite:///~nobody-here/h.db"), 2, "The home folder in")
 
 
-def test_without_studies_the_first_command_is_offered(hpo: Hpo) -> None:
+def test_without_studies_the_first_command_is_offered(hpo: Hpo, xrays: Path) -> None:
     said(hpo("show"), 1, "no studies yet", "hpo grid batch_size")
+    weights = ("--weights", "nowhere.pth", "--data", xrays)
+    said(hpo("evaluate", *weights), 1, "nowhere.pth cannot be read")
     assert not Path("studies").exists()
 
 

@@ -1,6 +1,7 @@
 """The model that is handed over: what runs without hpo, its threshold, and whole folders."""
 
 import csv
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,9 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("mine")
-def test_the_script_answers_without_hpo_as_hpo_predict_does(hpo: Hpo, images: Path) -> None:
+def test_the_script_answers_without_hpo_as_hpo_predict_does(
+    hpo: Hpo, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     exported = hpo("export", "mine", "--out", "out", "--threshold", "0.6")
     assert "python out/best/predict.py x.jpeg" in exported.out
     assert len((Path("out") / "best" / "predict.py").read_text().splitlines()) < 60
@@ -52,13 +55,17 @@ def test_the_script_answers_without_hpo_as_hpo_predict_does(hpo: Hpo, images: Pa
         assert (label, file) == (one["label"], one["file"])
         assert float(probability) == pytest.approx(one["probability"], abs=1e-6)
     # Nothing to do, and a file that is no image: a message, an exit code, and the others go on.
-    nothing = subprocess.run(script[:5], capture_output=True, text=True, check=False)
-    assert (nothing.returncode, "Traceback" in nothing.stderr) == (2, False)
-    assert "IMAGE" in nothing.stderr
-    wrong = [*script[:5], str(images), str(images / "notes.txt"), "none.png", files[0]]
-    done = subprocess.run(wrong, capture_output=True, text=True, check=False)
-    assert (done.returncode, len(done.stdout.splitlines())) == (1, 1)
-    assert [line.count("cannot be read") for line in done.stderr.splitlines()] == [1, 1, 1]
+    for given, code, word in (
+        ((), 2, "IMAGE"),
+        ((images, images / "notes.txt", "none.png", files[0]), 1, "cannot be read"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, given)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path("out/best/predict.py", run_name="__main__")
+        told = capsys.readouterr()
+        assert (end.value.code, word in told.err) == (code, True)
+    assert len(told.out.splitlines()) == 1
+    assert [line.count("cannot be read") for line in told.err.splitlines()] == [1, 1, 1]
     card = (Path("out") / "best" / "model_card.md").read_text()
     assert "A probability above 0.6 means pneumonia." in card
     assert "The test set was not used for this model." in card

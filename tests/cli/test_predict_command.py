@@ -65,6 +65,10 @@ def test_it_prints_a_probability_per_file_and_names_broken_ones_first(
     assert shown.err.index("nowhere.png") < shown.err.index("Network")
     nothing = hpo("predict", weights, "nowhere.png")
     assert (nothing.code, nothing.out, "Network" in nothing.err) == (1, "", False)
+    said(hpo("predict", images[0], images[0]), 1, "holds no weights")
+    answer = hpo("predict", "nothing", images[0], "--json")
+    assert (answer.code, answer.json["error"]["kind"]) == (1, "storage")
+    assert "There is no file or folder nothing. " in answer.json["error"]["message"]
 
 
 @pytest.mark.usefixtures("mine")
@@ -111,25 +115,6 @@ def test_an_exported_folder_and_its_study_give_the_mean_and_its_spread(
     hpo(*grid, "begun", "--repeats", "3", *OUT_OF_TIME)
     begun = "No configuration of begun is complete yet: hpo resume begun"
     said(hpo("predict", "begun", *images), 1, begun)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (("w.pt",), 2, "IMAGE"),
-        (("w.pt", "image-0.png", "--input-scale", "half"), 2, "unit"),
-        (("image-0.png", "image-0.png"), 1, "holds no weights"),
-        (("mine", "image-0.png", "--activation", "gelu"), 2, "leave them out"),
-        (("nothing", "image-0.png"), 1, "There is no file or folder nothing. "),
-    ],
-)
-@pytest.mark.usefixtures("weights", "images")
-def test_wrong_usage_and_bad_files_have_one_message(
-    hpo: Hpo, arguments: tuple[str, ...], code: int, words: str
-) -> None:
-    said(hpo("predict", *arguments), code, words)
-    error = hpo("predict", *arguments, "--json").json["error"]
-    assert error["kind"] in (("weights", "storage") if code == 1 else ("usage",))
 
 
 def test_16_bit_images_are_scaled_as_those_of_the_training(hpo: Hpo, tmp_path: Path) -> None:

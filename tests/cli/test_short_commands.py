@@ -102,6 +102,7 @@ def test_a_shell_completes_studies_hyperparameters_and_spaces_without_heavy_libr
     assert done.stdout.splitlines() == expected, done.stderr
 
 
+@pytest.mark.usefixtures("few_phantoms")
 def test_the_demo_prints_and_runs_commands_that_work(
     hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

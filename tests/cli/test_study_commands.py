@@ -1,6 +1,5 @@
 """hpo show, report, export, delete, dashboard: what is done with a study once it is there."""
 
-import csv
 import io
 import json
 import re
@@ -19,11 +18,7 @@ from PIL import Image
 from hpo.run.dashboard import Server
 from tests.cli.conftest import GRID, said
 from tests.conftest import SMALL, Answer, Hpo
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file, a dictionary per row."""
-    return list(csv.DictReader(io.StringIO(path.read_text())))
+from tests.test_export import rows
 
 
 def files() -> set[Path]:
@@ -66,9 +61,9 @@ def test_show_report_and_export_have_the_same_study(hpo: Hpo, mine: Answer) -> N
     best = {"best": "studies/mine/export/best", "threshold": 0.5}
     best |= {"script": "studies/mine/export/best/predict.py"}
     assert folder == {"study": "mine", "path": "studies/mine/export", **best}
-    rows = table(Path("studies/mine/export/configurations.csv"))
-    assert [row["batch_size"] for row in rows] == ["8", "16"]
-    assert len(table(Path("studies/mine/export/trials.csv"))) == 4
+    found = rows(Path("studies/mine/export/configurations.csv"))
+    assert [row["batch_size"] for row in found] == ["8", "16"]
+    assert len(rows(Path("studies/mine/export/trials.csv"))) == 4
 
 
 def test_the_dashboard_shows_the_answer_the_page_and_the_metric(hpo: Hpo, xrays: Path) -> None:
@@ -209,7 +204,7 @@ def test_a_configuration_and_a_repeat_have_one_number_everywhere(hpo: Hpo, xrays
     assert f"#{number} is the best of 2 finalists" in shown.out
     winner = document["configurations"][number - 1]
     assert winner["number"] == document["best"]["number"] == number
-    row = table(Path("out/configurations.csv"))[number - 1]
+    row = rows(Path("out/configurations.csv"))[number - 1]
     assert float(row["learning_rate"]) == winner["params"]["learning_rate"]
     home = Path("out") / row["folder"]
     assert home.name == "best"
@@ -217,7 +212,7 @@ def test_a_configuration_and_a_repeat_have_one_number_everywhere(hpo: Hpo, xrays
     assert {f"curves-repeat-{n}.csv" for n in (1, 2, 3)} < names
     weights = {name for name in names if name.endswith(".safetensors")}
     assert weights == {"weights-repeat-2.safetensors", "weights-repeat-3.safetensors"}
-    trials = [r for r in table(Path("out/trials.csv")) if r["number"] == str(number)]
+    trials = [r for r in rows(Path("out/trials.csv")) if r["number"] == str(number)]
     for n, (trial, repeat) in enumerate(zip(trials, winner["repeats"], strict=True), start=1):
         assert (trial["trial"], trial["repeat"]) == (str(repeat["trial"]), str(n))
         again = hpo("reproduce", "s", number, "--repeat", n, "--json").json

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from hpo.data.dataset import CLASS_NAMES, Dataset, Pixels
-from hpo.data.source import open_table
+from hpo.data.manifest import Manifest
+from hpo.data.source import open_data, open_table
 from hpo.data.table import BY_NAME, Row, Table
+from hpo.errors import DataError
 
 REAL = Path(__file__).parents[2] / ".." / "shared" / "data"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real X-rays are not here")
@@ -56,6 +58,13 @@ def write_release(folder: Path) -> Path:
 @pytest.fixture
 def release(data_folder: Path) -> Path:
     return write_release(data_folder)
+
+
+def refusal(path: Path, **said: object) -> str:
+    """Return why the data there are not opened."""
+    with pytest.raises(DataError) as error:
+        open_data(path, Manifest.model_validate(said))
+    return str(error.value)
 
 
 def make_dataset(

@@ -9,7 +9,7 @@ import pytest
 
 from hpo.data.dataset import NORMAL, PNEUMONIA, TEST, TRAIN, VALIDATION
 from hpo.data.source import open_data
-from hpo.errors import DataError
+from tests.data.conftest import refusal
 
 NAMES = ("normal.npy", "pneumonia.npy", "test_normal.npy", "test_pneumonia.npy")
 Arrays = dict[str, np.ndarray]
@@ -41,12 +41,6 @@ def write(tmp_path: Path) -> Write:
         return tmp_path / "mnist.npz"
 
     return write
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(DataError) as error:
-        open_data(path)
-    return str(error.value)
 
 
 def test_the_four_files_make_a_data_set(course: Path) -> None:
@@ -294,20 +288,3 @@ def test_texts_name_classes_and_patients_and_a_test_set_is_drawn(write: Write) -
 def test_numbers_of_more_than_two_classes_are_named(write: Write) -> None:
     dataset = open_data(write(courses() | {"y_train": np.arange(20) % 3}))
     assert dataset.class_names == ("class 0", "class 1", "class 2")
-
-
-@pytest.mark.parametrize(
-    ("name", "array", "fault"),
-    [
-        ("X_train", None, "y_train lacks its images"),
-        ("y_test", None, "X_test lacks its labels"),
-        ("y_train", np.arange(20) / 2, "y_train holds values that are not whole numbers"),
-        ("y_train", np.eye(2)[np.arange(20) % 2], "y_train must be numbers or texts (n,) or"),
-    ],
-)
-def test_what_does_not_fit_in_arrays_of_courses_is_named(
-    write: Write, name: str, array: np.ndarray | None, fault: str
-) -> None:
-    arrays = courses()
-    del arrays[name]
-    assert fault in refusal(write(arrays if array is None else arrays | {name: array}))

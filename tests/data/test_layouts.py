@@ -8,8 +8,7 @@ import pytest
 from hpo.data.dataset import TEST, TRAIN, VALIDATION
 from hpo.data.manifest import Manifest
 from hpo.data.source import describe, open_data
-from hpo.errors import DataError
-from tests.data.conftest import write_images
+from tests.data.conftest import refusal, write_images
 
 
 def spread(*places: str, n: int = 6, suffix: str = ".png") -> list[str]:
@@ -121,9 +120,7 @@ def test_layouts_that_are_refused_say_what_is_there_and_what_to_do(
 ) -> None:
     places, said, message = REFUSED[layout]
     write_images(data_folder, spread(*places))
-    with pytest.raises(DataError) as error:
-        open_data(data_folder, Manifest.model_validate(said))
-    assert message in str(error.value)
+    assert message in refusal(data_folder, **said)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif", ".TIFF", ".webp", ".JPEG"])
@@ -206,16 +203,6 @@ TABLES: dict[str, tuple[str, dict[str, str], str, Manifest, str]] = {
         Manifest(),
         "NORMAL/PNEUMONIA",
     ),
-    "Hugging Face": (
-        "{split}/{j}.png",
-        {
-            f"{split}/metadata.csv": "file_name,label\n{j}.png,{kind}"
-            for split in ("train", "test")
-        },
-        ".",
-        Manifest(),
-        "healthy/sick",
-    ),
     "Hugging Face, with images further down": (
         "{split}/images/{j}.png",
         {
@@ -265,13 +252,6 @@ def test_tables_of_public_sets_are_read_as_they_are_and_described(
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        # The labels of MIMIC name studies and no images.
-        ({"a.csv": "study_id,Pneumonia\n50414267,1.0\n"}, "No column of"),
-        # VinDr has a line for each reader.
-        (
-            {"a.csv": "image_id,class_name,rad_id\n0,No finding,R1\n0,Pneumonia,R2\n"},
-            "lists 1 image with different labels",
-        ),
         ({"a.csv": "file,label\n", "b.csv": "file,label\n"}, "holds several tables: a.csv, b.csv"),
         (
             {"train.csv": "file,label\n0.png,1\n", "test.csv": "file,kind\n0.png,1\n"},
@@ -285,6 +265,4 @@ def test_tables_that_do_not_say_enough_are_refused(
     write_images(data_folder, ["files/p10/p1/s50414267/0.png"])
     for name, text in tables.items():
         (data_folder / name).write_text(text)
-    with pytest.raises(DataError) as error:
-        open_data(data_folder)
-    assert message in str(error.value)
+    assert message in refusal(data_folder)

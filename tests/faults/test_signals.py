@@ -12,15 +12,13 @@ import pytest
 
 from tests.chaos.studies import GRID, SEARCH, Case
 from tests.faults.studies import Study
-from tests.processes import Child
+from tests.processes import Child, wait_for
 
 
 def started(case: Case, *, epoch_s: float, ignored: tuple[signal.Signals, ...] = ()) -> Child:
     """Start a command that ignores these signals alone, and wait until it trains."""
     child = case.start(epoch_s=epoch_s, n_quick=6, ignored=ignored)
-    end = time.monotonic() + 120
-    while time.monotonic() < end and not list((case.folder / "runs").glob("*.json")):
-        time.sleep(0.02)
+    wait_for(case.inodes)
     return child
 
 

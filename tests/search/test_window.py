@@ -27,7 +27,7 @@ GOAL = Goal(n_repeats=1, n_trials=12, n_finalists=1, n_final_repeats=2)
 
 
 def search(**changes: Any) -> StudyRecord:
-    space = SPACE.__class__(SPACE.name, SPACE.base.replace(epochs=6), SPACE.sweeps, SPACE.search)
+    space = replace(SPACE, base=SPACE.base.replace(epochs=6))
     names = ("learning_rate", "scheduler", "step_size")
     return record("search", *names, **({"space": space, "pruner": "median"} | changes))
 

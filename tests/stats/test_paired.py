@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from hpo.stats.images import image_variance
+from hpo.stats.images import image_variance, mcnemar
 from hpo.stats.paired import PairedTests, paired_tests, step_down
 
 ONE_PAIR = np.array([[0, 1]])
@@ -125,3 +125,12 @@ def test_images_of_a_patient_count_together() -> None:
     by_image = image_variance(right, ONE_PAIR, np.arange(2000))[0][0]
     by_patient = image_variance(right, ONE_PAIR, np.arange(2000) // 2)[0][0]
     assert by_patient == pytest.approx(2 * by_image, rel=0.01)
+
+
+def test_mcnemar_is_the_published_example() -> None:
+    # Fay, "Exact McNemar's Test and Matching Confidence Intervals", vignette of R's exact2x2:
+    # 21 and 12 agree, 2 and 9 do not; p-value = 0.06543, by hand 2 (1 + 11 + 55) / 2^11
+    a = [True] * 21 + [False] * 12 + [True] * 2 + [False] * 9
+    b = [True] * 21 + [False] * 12 + [False] * 2 + [True] * 9
+    assert mcnemar(a, b) == mcnemar(b, a) == pytest.approx(134 / 2048)
+    assert mcnemar(a, a) == 1

@@ -26,19 +26,22 @@ def sequential(*modules: nn.Module, seed: int = 0) -> nn.Sequential:
     return network.eval()
 
 
-def reports_network(n_outputs: int = 1) -> nn.Sequential:
+def reports_network(
+    n_outputs: int = 1, *, side: int = SIDE, hidden: tuple[int, int] = (6, 5)
+) -> nn.Sequential:
     """Flatten -> [Linear -> BatchNorm -> ReLU -> Dropout] x 2 -> Linear."""
+    first, second = hidden
     return sequential(
         nn.Flatten(),
-        nn.Linear(SIDE**2, 6),
-        nn.BatchNorm1d(6),
+        nn.Linear(side**2, first),
+        nn.BatchNorm1d(first),
         nn.ReLU(),
         nn.Dropout(0.5),
-        nn.Linear(6, 5),
-        nn.BatchNorm1d(5),
+        nn.Linear(first, second),
+        nn.BatchNorm1d(second),
         nn.ReLU(),
         nn.Dropout(0.5),
-        nn.Linear(5, n_outputs),
+        nn.Linear(second, n_outputs),
     )
 
 

@@ -10,7 +10,6 @@ from safetensors.numpy import save_file
 
 from hpo.config import TrainingConfig
 from hpo.errors import WeightsError
-from hpo.training.engine import Weights
 from hpo.training.losses import probabilities
 from hpo.training.model import compute_logits, plain_model
 from hpo.weights.load import CONFIG_KEY, open_model
@@ -25,7 +24,8 @@ CONFIG = TrainingConfig(hidden=(6, 5), image_size=SIDE)
 def export(path: Path, config: TrainingConfig, seed: int, **fields: object) -> None:
     """Write the weights of a training as an export does."""
     metadata = {CONFIG_KEY: json.dumps(config.to_mapping() | fields)}
-    save_file(weights_of(network_of(config, seed)), path, metadata=metadata)
+    state = network_of(config, seed).state_dict()
+    save_file({name: value.numpy() for name, value in state.items()}, path, metadata=metadata)
 
 
 def network_of(config: TrainingConfig, seed: int) -> torch.nn.Sequential:
@@ -36,10 +36,6 @@ def network_of(config: TrainingConfig, seed: int) -> torch.nn.Sequential:
             if isinstance(module, torch.nn.Linear | torch.nn.BatchNorm1d):
                 module.reset_parameters()
     return network.eval()
-
-
-def weights_of(network: torch.nn.Sequential) -> Weights:
-    return {name: value.numpy() for name, value in network.state_dict().items()}
 
 
 @torch.no_grad()
