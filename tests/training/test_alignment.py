@@ -15,7 +15,6 @@ from torch import Tensor
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.data.phantom import draw
-from hpo.training import alignment
 from hpo.training.alignment import TEMPLATE, align, make_template
 from hpo.training.augmentation import change_pose
 from hpo.training.device import Device, one_thread
@@ -95,11 +94,9 @@ def test_lanes_of_every_fold_and_alignment_train_as_alone(data: TrainingData, cp
 
 
 def test_exported_weights_align_images_themselves(
-    data: TrainingData, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: TrainingData, train: Train, tmp_path: Path
 ) -> None:
     """They give the recorded probabilities: read by hpo, and in the program without."""
-    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(alignment, "_N_STEPS", 2)  # The exported program repeats them.
     config = CONFIG.replace(normalize="image")
     result, images = train(config), data.pixels_at(24)[data.n_pool :]
     file = tmp_path / "weights.safetensors"
