@@ -270,17 +270,17 @@ class StudySummary:
         has_it = all(plain.metric in found for found in self.baselines.values())
         return plain if has_it else SCORES["accuracy"]
 
-    def baseline(self, name: str) -> float | None:
-        """Return the score of one baseline by `baseline_score`, None if not recorded."""
-        return self.baselines.get(name, {}).get(self.baseline_score.metric)
+    @property
+    def baseline_values(self) -> Mapping[str, float]:
+        """The baselines by `baseline_score`."""
+        metric = self.baseline_score.metric
+        return {name: found[metric] for name, found in self.baselines.items()}
 
     @property
     def shown_baselines(self) -> Mapping[str, float]:
         """The baselines in a table of scores: empty if theirs is another score."""
-        plain = self.baseline_score
-        if self.record.score.name != plain.name:
-            return {}
-        return {name: found[plain.metric] for name, found in self.baselines.items()}
+        is_same = self.record.score.name == self.baseline_score.name
+        return self.baseline_values if is_same else {}
 
     @property
     def n_done(self) -> int:

@@ -122,7 +122,7 @@ def _finding(summary: StudySummary) -> str:
 def _quality(summary: StudySummary) -> tuple[str, bool]:
     """Compare the best, on unchanged images, with the baselines."""
     best, score = summary.best, summary.baseline_score
-    majority, regression = map(summary.baseline, (_MAJORITY, _REGRESSION))
+    majority, regression = map(summary.baseline_values.get, (_MAJORITY, _REGRESSION))
     measured = [r.validation(score.metric) for r in best.judged] if best else []
     values = [x for x in measured if x is not None]
     if best is None or majority is None or regression is None or not values:

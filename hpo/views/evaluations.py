@@ -174,10 +174,10 @@ def evaluation_sentence(evaluation: Evaluation, summary: StudySummary) -> str | 
     # The metric of the study first.
     said = []
     for score in dict.fromkeys((summary.record.score.plain, SCORES["accuracy"], SCORES["auroc"])):
-        factor, form = (100, ".1f") if score.kind.is_share else (1, ".3f")
-        factor, form = (1, ".3f") if score.metric == "auroc" else (factor, form)
-        unit = "\u00a0%" if factor == 100 else ""
+        is_percent = score.metric in SHARES.values()
+        unit, form = ("\u00a0%", ".1f") if is_percent else ("", ".3f")
         pattern = f"{{}}{unit} ({{}} to {{}}{unit})"
-        text = interval_text(found.metrics[score.metric], pattern, factor, form)
+        scale = 100 if is_percent else 1
+        text = interval_text(found.metrics[score.metric], pattern, scale, form)
         said.append(f"{score.title} {text}")
     return f"Test result of {found.name}, with 95 % intervals: {', '.join(said)}."

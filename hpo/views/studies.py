@@ -55,7 +55,7 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
 def baselines_text(summary: StudySummary) -> str:
     """State the score of each baseline on the unchanged images."""
     score = summary.baseline_score
-    texts = (f"{n} {score.text(found[score.metric])}" for n, found in summary.baselines.items())
+    texts = (f"{n} {score.text(value)}" for n, value in summary.baseline_values.items())
     of_what = "" if summary.shown_baselines else f" ({score.title} on unchanged images)"
     return f"Baselines{of_what}: {', '.join(texts)}."
 
@@ -112,8 +112,8 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
     missing = {"missing": n_open, "failed": n_failed}
     left = ", ".join(f"{count(n, 'training')} {how}" for how, n in missing.items() if n)
     pairs = summary.verdict.pairs if summary.verdict else ()
-    to_continue = f"To continue: `{summary.to_resume}`"
-    to_continue = f"In training by {summary.driver}." if summary.driver else to_continue
+    is_driven = f"In training by {summary.driver}." if summary.driver else ""
+    to_continue = is_driven or f"To continue: `{summary.to_resume}`"
     if n_open or (n_failed and summary.record.kind == "grid"):
         said.append(f"{left}. {to_continue}")
     elif n_failed:
