@@ -1,5 +1,6 @@
 """A study by configuration: means over repeats, never the luckiest trial."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -10,6 +11,7 @@ from hpo.study.gathering import summarize
 from hpo.study.record import Goal
 from hpo.study.study import raise_goal
 from hpo.study.summary import StudySummary, to_document
+from hpo.views.studies import configurations_table
 from tests.clocked_studies import Bench, record
 
 
@@ -54,3 +56,15 @@ def test_what_is_left_of_a_search_counts_repeats_and_finalists(bench: Bench) -> 
     for n_done in range(1, whole + 1):
         next(event for event in events if isinstance(event, TrialDone))
         assert (read(study).n_done, read(study).n_left) == (n_done, whole - n_done)
+
+
+def test_only_a_living_command_is_shown_as_running(bench: Bench) -> None:
+    study = bench.study(record("grid", "learning_rate"))
+    next(iter(bench.events(study, Goal(1))))
+    summary = read(study)
+    (found, _), (driven, _) = (
+        configurations_table(one, most=9)
+        for one in (summary, replace(summary, driver="process 1"))
+    )
+    assert "interrupted" in found.rows[0].cells
+    assert "running" in driven.rows[0].cells

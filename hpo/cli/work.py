@@ -180,7 +180,8 @@ def _print_forecast(plan: Plan, *, json: bool) -> None:
 
     found = forecast(plan)
     if json:
-        notes = {"data": {"notes": list(plan.record.notes)}, "n_to_train": found.n_to_train}
+        data = {"makeup": plan.record.data.makeup, "notes": list(plan.record.notes)}
+        notes = {"data": data, "n_to_train": found.n_to_train}
         print_json(asdict(found) | notes)
         return
     print_line(f"{found.study}, on {found.device} {found.precision}:", style="bold")

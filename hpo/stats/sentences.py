@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Final
 
 from hpo.stats.records import MOST_REPEATS, PairComparison, ScoreKind, Span, SweepComparison
@@ -65,24 +65,29 @@ def pair_sentence(
     return text + "."
 
 
-def headline(found: SweepComparison, name: str) -> str | None:
-    """Summarize a sweep of `name` in a sentence or two; None if nothing is compared."""
+def headline(found: SweepComparison, names: Sequence[str]) -> str | None:
+    """Summarize a sweep of parameters in a sentence or two; None if nothing is compared."""
     tested = [pair for pair in found.pairs if pair.answer != "untested"]
     if not tested or found.n_left_out:
         return None
     compared = {value for pair in tested for value in (pair.a, pair.b)}
     left_out = [value for value in found.values if value not in compared]
-    text = _headline(found, tested, name, [v for v in found.values if v in compared])
+    text = _headline(found, tested, names, [v for v in found.values if v in compared])
     return f"{text} {_listed(left_out)} {_verb(left_out)} not compared." if left_out else text
 
 
 def _headline(
-    found: SweepComparison, tested: list[PairComparison], name: str, values: list[Hashable]
+    found: SweepComparison,
+    tested: list[PairComparison],
+    names: Sequence[str],
+    values: list[Hashable],
 ) -> str:
+    what, is_one = _listed(names), len(names) == 1
     undecided = [pair for pair in tested if pair.answer == "undecided"]
     better = [pair for pair in tested if pair.answer == "better"]
     if not better and not undecided:
-        return f"{name} does not matter here: all differences are below {margin_text(found.kind)}."
+        below = f"all differences are below {margin_text(found.kind)}"
+        return f"{what} {'does' if is_one else 'do'} not matter here: {below}."
     is_higher = found.kind.direction == "maximize"
     beaten = {
         pair.a if (pair.difference or 0) * (1 if is_higher else -1) > 0 else pair.b
@@ -92,7 +97,7 @@ def _headline(
     worse = [value for value in values if value in beaten]
     if undecided:
         if len(undecided) == len(tested):
-            text = f"It is undecided whether {name} matters."
+            text = f"It is undecided whether {what} {'matters' if is_one else 'matter'}."
         else:
             worse_ones = f"{_listed(worse)} {_verb(worse)} worse. " if worse else ""
             verb = "is" if len(undecided) == 1 else "are"
@@ -100,11 +105,13 @@ def _headline(
         spans = [pair.repeats for pair in undecided if pair.repeats]
         return text + (f" {repeats_text(longest(spans))}." if spans else "")
     if len(values) == 2:
-        return f"{name} {better[0].sentence}"
+        return f"{what} {better[0].sentence}" if is_one else better[0].sentence
     if len(best) == 1:
-        return f"The best {name} is {label(best[0])}: it is better than every other value."
+        best_one = f"{what if is_one else 'combination'} is {label(best[0])}"
+        other = "value" if is_one else "combination"
+        return f"The best {best_one}: it is better than every other {other}."
     return (
-        f"For {name}, {_listed(best)} are best, with no difference between them that matters; "
+        f"For {what}, {_listed(best)} are best, with no difference between them that matters; "
         f"{_listed(worse)} {_verb(worse)} worse."
     )
 
@@ -169,12 +176,12 @@ def margin_text(kind: ScoreKind) -> str:
     return f"{100 * kind.margin:g} point" + "s" * (not math.isclose(kind.margin, 0.01))
 
 
-def _listed(values: list[Hashable]) -> str:
+def _listed(values: Sequence[Hashable]) -> str:
     *others, last = map(label, values)
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _verb(values: list[Hashable]) -> str:
+def _verb(values: Sequence[Hashable]) -> str:
     return "is" if len(values) == 1 else "are"
 
 

@@ -85,11 +85,13 @@ class SearchProgress:
         for trials in self.configurations:
             n_ended = sum(t.state.is_finished() for t in trials)
             n_left += 0 if is_dead_end(trials[0]) else goal.n_repeats - n_ended
-        last = report_jobs(self.record, goal)
+        last = finalist_jobs(self.of_search, self.record, goal)
         if n_left:
-            n_left += min(goal.n_finalists, self.n_wanted) * goal.n_final_repeats
-        else:
-            last += finalist_jobs(self.of_search, self.record, goal)
+            # Every configuration that is left may replace one of the finalists.
+            n_new = self.n_to_try + sum(not self.has_ended(c) for c in self.configurations)
+            last = last[: max(0, goal.n_finalists - n_new) * goal.n_final_repeats]
+            n_left += min(goal.n_finalists, n_new) * goal.n_final_repeats
+        last += report_jobs(self.record, goal)
         ended = {place for place, trial in self.places.items() if trial.state.is_finished()}
         return n_left + sum(job.place not in ended for job in last)
 

@@ -259,9 +259,7 @@ class StudySummary:
     @property
     def headline(self) -> str | None:
         """The result of the grid in one sentence; None for a search, or if nothing is compared."""
-        names = self.record.names
-        what = names[0] if len(names) == 1 else "configuration"
-        return headline(self.verdict, what) if self.verdict else None
+        return headline(self.verdict, self.record.names) if self.verdict else None
 
     @property
     def baseline_score(self) -> Score:

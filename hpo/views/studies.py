@@ -153,7 +153,7 @@ def configurations_table(
     columns = _configuration_columns(summary, shown, is_full=is_full)
     rows = []
     for c in shown:
-        cells = _cells(c, score)
+        cells = _cells(c, summary)
         texts = tuple(cells.get(column.name, DASH) for column in columns)
         rows.append(Row(texts, "best" if c is summary.best else "plain"))
     if is_full and not summary.finalists:
@@ -198,8 +198,12 @@ def _differing(names: Iterable[str], shown: Sequence[Configuration]) -> list[str
     return [name for name in names if len({c.params.get(name) for c in shown}) > 1]
 
 
-def _cells(configuration: Configuration, score: Score) -> dict[str, str]:
+def _cells(configuration: Configuration, summary: StudySummary) -> dict[str, str]:
     """Return the cells of a configuration by the name of the column."""
+    score = summary.record.score
+    state: str = configuration.state
+    if state == "running" and not summary.driver:
+        state = "interrupted"
     found, repeats = configuration.score, configuration.repeats
     mean, interval = score_cells(found, score)
     other, other_mean = _other_weights(configuration, score)
@@ -209,7 +213,7 @@ def _cells(configuration: Configuration, score: Score) -> dict[str, str]:
     deviation = found.deviation if found else None
     return {
         "#": str(configuration.number),
-        score.column: mean if found else configuration.state,
+        score.column: mean if found else state,
         "95 % interval": interval,
         "repeats": str(n_done) if n_done == n else f"{n_done} of {n}",
         other: other_mean,

@@ -141,6 +141,9 @@ def test_the_best_are_trained_again_with_seeds_that_did_not_choose_them(
     assert [attributes["ordinal"] for attributes in last[::2]] == best
     for name in ("repeat", "seed", "fold"):
         assert [attributes[name] for attributes in last] == [1, 2] * 3
+    # One more can replace one finalist; the others are trained already.
+    study.enqueue_trial({"learning_rate": 0.0123})
+    assert open_source(study, of, GOAL).n_left() == 1 + 2
 
 
 def test_only_what_has_the_required_sensitivity_may_win(bench: Bench) -> None:

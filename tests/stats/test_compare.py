@@ -57,11 +57,12 @@ def test_a_sweep_is_answered_in_sentences() -> None:
     for name, scores in SWEEPS.items():
         for kind in (ScoreKind(), LOSS, ScoreKind(margin=None)):
             found = compare_sweep(scores, kind=kind)
-            said += [f"{name}, {kind.direction}, {kind.margin}", f"  {headline(found, 'size')}"]
+            said += [f"{name}, {kind.direction}, {kind.margin}", f"  {headline(found, ['size'])}"]
+            said += [f"  {headline(found, ['size', 'rate'])}"]
             pairs = outcome(found, most_real=3)
             said += [f"  {getattr(p, 'answer', '')} {getattr(p, 'sentence', p)}" for p in pairs]
     assert_kept("verdicts", said)
-    assert headline(compare_sweep({32: STEADY}), "size") is None
+    assert headline(compare_sweep({32: STEADY}), ["size"]) is None
 
 
 def test_a_repeat_without_partner_is_left_out() -> None:
