@@ -19,7 +19,6 @@ from hpo.export import export
 from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, Settings, plan_grid, plan_search
 from hpo.run.session import Session, open_session, training_events
-from hpo.space.records import value_text
 from hpo.stats import Interval
 from hpo.storage.url import DEFAULT_URL
 from hpo.study.gathering import StoredStudy, read_study
@@ -148,14 +147,14 @@ def search(
     return _finish(plan_search(_names(names), found))
 
 
-def open_study(name: str, storage: str = DEFAULT_URL) -> Study:
-    """Return the summary of an existing study.
+def open_study(name: str | int, storage: str = DEFAULT_URL) -> Study:
+    """Return an existing study by its name, the start of it, its number, or `latest`.
 
     Raises:
         StudyError: there is none of this name.
         StorageError: the database cannot be read.
     """
-    return _as_study(read_study(name, storage).summary)
+    return _as_study(read_study(str(name), storage).summary)
 
 
 def with_page(
@@ -236,9 +235,6 @@ def _settings(
         for name in given
         if name not in known
     ]
-    if isinstance(given.get("values"), Mapping):
-        lists = {n: v if isinstance(v, list | tuple) else [v] for n, v in given["values"].items()}
-        given["values"] = {n: ",".join(map(value_text, some)) for n, some in lists.items()}
     try:
         checked = TypeAdapter(Settings).validate_python({n: given[n] for n in given if n in known})
     except ValidationError as error:

@@ -50,6 +50,8 @@ def test_wrong_settings_in_python_are_named_together() -> None:
         ({"dropout": [0]}, {}, "names must be a name or a list of names"),
         (["dropout", 3], {}, "names must be a name or a list of names"),
         ("dropout=0,0.5", {"values": {"dropout": [0.1]}}, "dropout are given twice"),
+        ("dropout", {"values": {"dropout": None}}, "dropout, value 1: dropout must be a number"),
+        ("dropout", {"set": {"dropout": None}}, "dropout must be a number"),
         ("dropout", {"trials": 3}, "Unknown option 'trials'"),
         ("dropout", {"settings": {"epochs": 2}}, "settings must be a Settings"),
     ],
@@ -78,7 +80,7 @@ def test_a_study_from_python_is_tested_predicts_and_is_exported(
     assert trained.verdict is not None
     assert set(trained.best.params) == {"batch_size"}
     Image.fromarray(np.load(xrays / "test_pneumonia.npy")[0]).save("x.png")
-    study = library.open_study("mine")
+    study = library.open_study(1)
     (answer,) = study.predict("x.png", threshold=0.3)
     assert sum(answer.probabilities) == pytest.approx(1)
     result = study.evaluate("youden").of(study.best)

@@ -8,7 +8,7 @@ from typing import Any
 from hpo import models
 from hpo import space as spaces
 from hpo.choices import AUTO, N_FINAL_REPEATS, N_FINALISTS, N_TRIALS, ScoredWeights, read_lanes
-from hpo.config import Scalar, TrainingConfig, Value
+from hpo.config import Scalar, TrainingConfig
 from hpo.data.dataset import Dataset
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.data.source import open_data
@@ -46,9 +46,9 @@ class Settings:
     """The settings of a command that trains, named like its options.
 
     `data` None is the phantom; `manifest` says how the data are read. `set` holds values or their
-    texts, `values` texts such as `16,32`. `repeats` None means 5 for a grid, 1 for a search. With
-    `until_decided` a grid gets more, at most `max_repeats`, None for 20. `lanes` is the number of
-    parallel trainings, None for auto. `metric` is the score to optimize
+    texts, `values` lists of them or texts such as `16,32`. `repeats` None means 5 for a grid, 1
+    for a search. With `until_decided` a grid gets more, at most `max_repeats`, None for 20.
+    `lanes` is the number of parallel trainings, None for auto. `metric` is the score to optimize
     (`hpo.study.score.SCORES`), None for the default of its kind and classes. `margin` is the
     smallest difference that matters, as scores are printed (1.0 is one point of accuracy); None
     for the recorded one, else the default of the metric. `weights` says whose scores are compared,
@@ -69,8 +69,8 @@ class Settings:
     manifest: Manifest = NO_MANIFEST
     space: str | Mapping[str, Any] = "chest_xray"
     model: str | Callable[..., Any] | None = None
-    set: Mapping[str, Value] = field(default_factory=dict)
-    values: Mapping[str, str] = field(default_factory=dict)
+    set: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
     study: str | None = None
     storage: str = DEFAULT_URL
     repeats: int | None = None
@@ -92,7 +92,7 @@ class Settings:
     trials: int = N_TRIALS
     sampler: str = "auto"
     start_from: str | None = None
-    require: Mapping[str, Value] | None = None
+    require: Mapping[str, Any] | None = None
     pruner: str = "median"
     finalists: int = N_FINALISTS
     final_repeats: int = N_FINAL_REPEATS

@@ -105,21 +105,24 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
     return replace(space, base=base, sweeps=sweeps, search=search, pinned=pinned)
 
 
-def with_values(space: Space, texts: Mapping[str, str]) -> Space:
+def with_values(space: Space, given: Mapping[str, Any]) -> Space:
     """Replace the values of sweeps (`--values NAME=V,V,V`), or define a sweep with them.
 
-    A list is one value: `hidden=64-64,128` or `dropout=0.5,[0.9,0.9,0.8]`. Other fields that the
-    space prescribes with the values (`set`) stay.
+    Texts are split at commas; a list in them is one value: `hidden=64-64,128` or
+    `dropout=0.5,[0.9,0.9,0.8]`. Other fields that the space prescribes with the values (`set`)
+    stay.
 
     Raises:
         UsageError: unknown names, values that cannot be used; all faults at once.
     """
     sweeps, found = dict(space.sweeps), []
-    for name, text in texts.items():
+    for name, some in given.items():
         if name not in space.names:
             found.append(unknown_name(name, space.signature))
             continue
-        values = [parse_value(part) for part in _COMMA.split(text)]
+        parts = _COMMA.split(some) if isinstance(some, str) else some
+        parts = parts if isinstance(parts, list | tuple) else [parts]
+        values = [parse_value(part) if isinstance(part, str) else part for part in parts]
         changes = sweeps[name].set if name in sweeps else {}
         try:
             sweep = {"name": name, "values": values, "set": changes}
