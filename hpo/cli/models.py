@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from hpo.cli import options
 from hpo.cli.commands import complete_study
-from hpo.cli.output import emit, print_json, print_line, print_table, say
+from hpo.cli.output import emit, print_answer, print_json, print_line, print_table, say
 from hpo.errors import StorageError, StudyError, UsageError
 from hpo.files import at_home, write_atomic
 from hpo.storage.url import DEFAULT_URL
@@ -153,7 +153,6 @@ def _evaluate_study(
     json: bool,
 ) -> None:
     from hpo.api import write_page
-    from hpo.cli.work import print_answer
     from hpo.evaluate.test import open_test
     from hpo.study.gathering import read_study
     from hpo.study.test_access import statements

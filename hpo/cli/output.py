@@ -7,7 +7,7 @@ import textwrap
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich import table as rich_table
 from rich.cells import cell_len
@@ -16,6 +16,9 @@ from rich.text import Text
 
 from hpo.tables import Column, Table
 from hpo.untrusted import printable, printable_lines
+
+if TYPE_CHECKING:
+    from hpo.views.answer import Answer  # It loads optuna.
 
 console: Final = Console(highlight=False, emoji=False, markup=False)
 error_console: Final = Console(stderr=True, highlight=False, emoji=False, markup=False)
@@ -67,6 +70,19 @@ def open_page(path: str | Path) -> None:
     """Open a page in the browser; say so if there is none."""
     if not webbrowser.open(Path(path).resolve().as_uri()):
         say(f"No browser was found. Open {path} manually.")
+
+
+def print_answer(found: "Answer") -> None:
+    """Print the finding, its quality and the next step, in color on a terminal."""
+    print_line("")
+    print_line(found.finding, style="bold green" if found.is_clear else "bold yellow")
+    for text, style in ((found.quality, "" if found.is_good else "yellow"), (found.on_test, "")):
+        if text:
+            print_line(text, style=style)
+    if found.settings:
+        print_line(f"Best: `{found.settings}`")
+    if found.command:
+        print_line(f"{found.purpose}: {found.command}", style="cyan")
 
 
 def say(message: str, *, style: str = "") -> None:

@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 from hpo.cli import options
 from hpo.cli.commands import complete_study
-from hpo.cli.output import emit, open_page, print_json, print_line, print_table, say
+from hpo.cli.output import emit, open_page, print_answer, print_json, print_line, print_table, say
 from hpo.cli.process import check_interrupt
 from hpo.errors import StudyError, UsageError
 from hpo.files import at_home
@@ -81,7 +81,6 @@ def show(
     if study is None:
         _show_all(storage, json=json)
         return
-    from hpo.cli.work import print_answer
     from hpo.evaluate.checks import check_study
     from hpo.evaluate.learning_curves import compare_curves
     from hpo.evaluate.test import read_evaluation

@@ -17,6 +17,7 @@ from hpo.cli.options import command_line
 from hpo.cli.output import (
     error_console,
     open_page,
+    print_answer,
     print_json,
     print_line,
     print_path,
@@ -40,7 +41,7 @@ from hpo.study.trials import Job, job_of, read_trials
 from hpo.tables import count, duration
 from hpo.training.engine import Workers
 from hpo.untrusted import printable
-from hpo.views.answer import Answer, answer
+from hpo.views.answer import answer
 from hpo.views.evaluations import evaluation_document, evaluation_table
 from hpo.views.studies import combinations_note, study_tables
 
@@ -130,19 +131,6 @@ def carry_out(
         if open_ and summary.report:
             open_page(summary.report)
         _check_complete(summary, tally.failures)
-
-
-def print_answer(found: Answer) -> None:
-    """Print the finding, its quality and the next step, in color on a terminal."""
-    print_line("")
-    print_line(found.finding, style="bold green" if found.is_clear else "bold yellow")
-    for text, style in ((found.quality, "" if found.is_good else "yellow"), (found.on_test, "")):
-        if text:
-            print_line(text, style=style)
-    if found.settings:
-        print_line(f"Best: `{found.settings}`")
-    if found.command:
-        print_line(f"{found.purpose}: {found.command}", style="cyan")
 
 
 def _check_complete(summary: StudySummary, failures: list[str]) -> None:
