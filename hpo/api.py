@@ -1,7 +1,8 @@
 """The public API: the commands as functions that return records."""
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from hpo.evaluate.records import Evaluation
 from hpo.evaluate.test import open_test
 from hpo.evaluate.thresholds import DEFAULT
 from hpo.export import export
+from hpo.models import entry_of
 from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, Settings, plan_grid, plan_search
 from hpo.run.session import Session, open_session, training_events
@@ -71,15 +73,23 @@ class Study(StudySummary):
         return open_test(stored.study, threshold=rule, is_all=is_all, command=LIBRARY)
 
     def predict(
-        self, paths: str | Path | Sequence[str | Path], threshold: str | float | None = None
+        self,
+        paths: str | Path | Sequence[str | Path],
+        threshold: str | float | None = None,
+        *,
+        model: str | Callable[..., Any] | None = None,
     ) -> list[Any]:
-        """Classify image files, folders or patterns: one `Prediction` per file."""
+        """Classify image files, folders or patterns: one `Prediction` per file.
+
+        `model` is the custom network of the study, if it has one.
+        """
         from hpo.weights.load import open_winner
         from hpo.weights.predict import image_files, predict
 
         paths = [paths] if isinstance(paths, str | Path) else paths
         rule = None if threshold is None else str(threshold)
-        networks = open_winner(self.name, self.url, threshold=rule)
+        own = None if model is None else entry_of(model)
+        networks = open_winner(self.name, self.url, own, rule)
         return list(predict(networks, image_files([Path(path) for path in paths])))
 
     def export(
@@ -88,13 +98,19 @@ class Study(StudySummary):
         *,
         threshold: str | float | None = None,
         is_all: bool = False,
+        model: str | Callable[..., Any] | None = None,
     ) -> Path:
-        """Write the best model and the tables, like `hpo export`; return the folder."""
+        """Write the best model and the tables, like `hpo export`; return the folder.
+
+        `model` is the custom network of the study, if it has one. Slow steps, and a model that
+        torch.export cannot write, are said on standard error.
+        """
         stored = read_study(self.name, self.url)
         folder = Path(out) if out else stored.folder / "export"
         rule = None if threshold is None else str(threshold)
-        for _ in export(stored, folder, threshold=rule, is_all=is_all):
-            pass
+        own = None if model is None else entry_of(model)
+        for line in export(stored, folder, threshold=rule, is_all=is_all, model=own):
+            print(line, file=sys.stderr)
         return folder
 
     def to_dataframe(self) -> Any:

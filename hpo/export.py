@@ -73,6 +73,7 @@ def export(
 
     Raises:
         StudyError: nothing is complete yet.
+        UsageError: the model is custom, and not named.
         OutputError: the folder cannot be written, or other files have the same names.
     """
     summary, runs, weights = stored.summary, stored.runs, stored.folder / "weights"
@@ -80,6 +81,12 @@ def export(
     if best is None:
         raise StudyError(
             f"No configuration of {summary.name} is complete yet. Run `{summary.to_resume}`."
+        )
+    own = best.config.model
+    if has_weights and model is None and own and own.kind == "network":
+        raise UsageError(
+            f"The model of {summary.name} is your code, which runs only if you name it: add"
+            f"{summary.record.model_option}. --no-weights exports only tables."
         )
     chosen = [c for c in summary.configurations if is_all or (has_weights and c is best)]
     names = {c.number: BEST if has_weights and c is best else folder_name(c) for c in chosen}

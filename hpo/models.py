@@ -40,6 +40,8 @@ _LIKE: Final = (
     "Write it like channels: int = 32, Literal[16, 32, 64] or Annotated[int, Range(1, 8)]."
 )
 _LONGEST: Final = 300
+_LIBRARIES: Final = {"hpo", *sys.stdlib_module_names}
+"""Modules that never count as the user's own, wherever they are."""
 
 _IMPORTING: Final = set[str]()
 """The files that this process is importing now."""
@@ -212,13 +214,12 @@ def _load(code: str) -> tuple[Any, str]:
     """Import a file, once per process; return its function and the digest of what was read."""
     file, _, name = code.rpartition(":")
     path, digest = Path(file), hashlib.sha256()
-    for source in _sources(path)[0]:
-        place = source.relative_to(path.parent)
+    for source, place in sorted(_sources(path)[0].items()):
         digest.update(f"{place.as_posix()}\0".encode() + source.read_bytes() + b"\0")
         top = place.parts[0].removesuffix(".py")
         known = getattr(sys.modules.get(top), "__file__", None)
-        # A module next to the file is imported again, as it may have changed.
-        if known and "site-packages" not in known and top not in sys.stdlib_module_names:
+        # It is imported again, as it may have changed.
+        if known and top not in _LIBRARIES and not _is_installed(known):
             del sys.modules[top]
     spec = importlib.util.spec_from_file_location(f"hpo_model_{path.stem}", path)
     assert spec
@@ -243,14 +244,18 @@ def _load(code: str) -> tuple[Any, str]:
     return found, digest.hexdigest()[:32]
 
 
-def _sources(path: Path) -> tuple[list[Path], set[str]]:
-    """Return the file and the modules next to it that it imports, and their other imports."""
-    found, outside, left = [], set[str](), [path]
+def _sources(path: Path) -> tuple[dict[Path, Path], set[str]]:
+    """Return the file and what it imports of the user's own, and its other imports.
+
+    Modules are the user's own next to the file, on PYTHONPATH, or installed as editable. Each is
+    given with its path relative to the folder of the file or of the module.
+    """
+    found, outside, left = dict[Path, Path](), set[str](), [(path, path.parent)]
     while left:
-        source = left.pop()
+        source, home = left.pop()
         if source in found:
             continue
-        found.append(source)
+        found[source] = source.relative_to(home)
         with explained(f"{source} cannot be read:", f"{path}:"):
             tree = ast.parse(source.read_bytes(), str(source))
         for node in ast.walk(tree):
@@ -258,13 +263,32 @@ def _sources(path: Path) -> tuple[list[Path], set[str]]:
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
             for top in {name.partition(".")[0] for name in names}:
-                beside = path.parent / top
-                inside = [beside.with_suffix(".py"), *sorted(beside.rglob("*.py"))]
-                inside = [one for one in inside if one.is_file()]
+                inside = _files_of(top, path.parent) or _files_elsewhere(top)
                 left += inside
                 if not inside:
                     outside.add(top)
-    return sorted(found), outside - sys.stdlib_module_names - {"hpo"}
+    return found, outside - _LIBRARIES
+
+
+def _files_of(top: str, home: Path) -> list[tuple[Path, Path]]:
+    """Return the files of a module or package in a folder, each with the folder."""
+    files = [home / f"{top}.py", *sorted((home / top).rglob("*.py"))]
+    return [(file, home) for file in files if file.is_file()]
+
+
+def _files_elsewhere(top: str) -> list[tuple[Path, Path]]:
+    """Return the files of a module that is on the path but not an installed library."""
+    spec = None
+    if top not in _LIBRARIES:
+        with contextlib.suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec(top)
+    places = [*(spec.submodule_search_locations or [spec.origin or ""])] if spec else []
+    places = [place for place in places if place and not _is_installed(place)]
+    return [file for place in places for file in _files_of(top, Path(place).parent)]
+
+
+def _is_installed(place: str) -> bool:
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts)
 
 
 def _of_function(function: Callable[..., Any], code: str) -> tuple[list[Declared], list[str]]:

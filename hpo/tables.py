@@ -1,4 +1,4 @@
-"""The record of a table, for every kind of output."""
+"""The records of a table and of an answer, for every kind of output."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -37,6 +37,25 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer of a study in plain words; all fields but `finding` may be empty.
+
+    `settings` is the best configuration of a search as options; `purpose` is that of the command.
+    `is_clear` says whether there is an answer; `is_good` says whether the best network beats the
+    baseline.
+    """
+
+    finding: str
+    quality: str = ""
+    settings: str = ""
+    on_test: str = ""
+    purpose: str = ""
+    command: str = ""
+    is_clear: bool = True
+    is_good: bool = True
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from hpo.cli import options
 from hpo.space import load_space, override
 from hpo.study.summary import StudySummary
-from hpo.views.answer import Answer, answer, best_toml
+from hpo.tables import Answer
+from hpo.views.answer import answer, best_toml
 from tests.conftest import SMALL, Hpo
 from tests.fake_studies import add_finalists, fake_grid, fake_search
 

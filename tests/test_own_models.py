@@ -74,7 +74,8 @@ def test_what_was_trained_is_exported_predicted_and_reproduced(
     found = hpo("predict", study, image, *model, "--json").json
     assert "cnn.py:cnn(channels=" in found["architecture"]
 
-    assert "add --model" in hpo("export", study, "--all").err
+    unnamed = hpo("export", study, "--all")
+    assert (unnamed.code, unnamed.err.count("add --model")) == (2, 1)
     exported = hpo("export", study, "--all", *model, "--json")
     assert exported.code == 0, exported.err
     folders = [Path(exported.json["best"]), *Path(exported.json["path"]).glob("00?_channels-*")]
@@ -198,6 +199,11 @@ def test_an_estimator_is_swept_and_one_wrong_value_fails_alone(hpo: Hpo, xrays: 
     idle = hpo("grid", "learning_rate=0.1,0.2", *model, *small)
     assert idle.code == 2
     assert "--param learning_rate has no effect" in idle.err
+    fixed = hpo("grid", "criterion", *model, *small, "--epochs", "3", "--set", "loss=focal")
+    assert fixed.code == 2
+    for name in ("epochs", "loss"):
+        assert f"{name} has no effect on this model. Leave it out." in fixed.err
+    assert hpo("grid", "criterion=gini,entropy", *model, *small, "--dry-run").code == 0
     refused = hpo("predict", study_of(hpo), "image.png", *model[:2])
     assert refused.code == 2
     assert "forest.py:forest is fitted and not kept" in refused.err

@@ -7,18 +7,15 @@ import textwrap
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich import table as rich_table
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from hpo.tables import Column, Table
+from hpo.tables import Answer, Column, Table
 from hpo.untrusted import printable, printable_lines
-
-if TYPE_CHECKING:
-    from hpo.views.answer import Answer  # It loads optuna.
 
 console: Final = Console(highlight=False, emoji=False, markup=False)
 error_console: Final = Console(stderr=True, highlight=False, emoji=False, markup=False)
@@ -72,7 +69,7 @@ def open_page(path: str | Path) -> None:
         say(f"No browser was found. Open {path} manually.")
 
 
-def print_answer(found: "Answer") -> None:
+def print_answer(found: Answer) -> None:
     """Print the finding, its quality and the next step, in color on a terminal."""
     print_line("")
     print_line(found.finding, style="bold green" if found.is_clear else "bold yellow")

@@ -234,12 +234,14 @@ def _find_patients(table: Table, rows: list[Row], manifest: Manifest) -> tuple[s
     """Return what identifies the patients, and the rows, with patients found by a pattern."""
     if not (regex := manifest.patient_regex):
         return table.patients_by, rows
-    found = []
+    found, n_found = list[Row](), 0
     for row in rows:
         match = regex.search(row.image)
         key = next(filter(None, match.groups()), match[0]) if match else ""
-        found.append(row._replace(patient=key, is_known=bool(key)))
-    if not any(row.is_known for row in found):
+        n_found += bool(key)
+        # An image without a match keeps the patient that the source names.
+        found.append(row._replace(patient=key, is_known=True) if key else row)
+    if not n_found:
         raise DataError(
             f"--patient-regex {regex.pattern!r} finds no patient in {len(rows):,} names, "
             f"such as {rows[0].image}. Correct it: its first group is the patient."

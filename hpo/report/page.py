@@ -31,7 +31,8 @@ from hpo.storage.runs import RunStore
 from hpo.storage.url import named, storage_option
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import statements
-from hpo.views.answer import Answer, answer
+from hpo.tables import Answer
+from hpo.views.answer import answer
 from hpo.views.evaluations import evaluation_table
 from hpo.views.studies import (
     MOST_ON_PAGE,

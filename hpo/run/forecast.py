@@ -25,7 +25,7 @@ from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import sqlite_path
 from hpo.study import study as studies
-from hpo.study.progress import SearchProgress
+from hpo.study.progress import SearchProgress, all_cells
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.trials import Trials, job_of, read_trials, run_key
 from hpo.training import device as devices
@@ -182,7 +182,7 @@ def _of_grid(record: StudyRecord, goal: Goal, trials: Trials, runs: RunStore) ->
 
 
 def _of_search(record: StudyRecord, goal: Goal, trials: Trials) -> _Work:
-    progress = SearchProgress(trials, record, goal)
+    progress = SearchProgress(trials, record, goal, all_cells(record, goal))
     n_left, cells = progress.n_left, progress.cells
     n_done = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials.ours)
     counts = progress.n_wanted, n_done + n_left, n_done, 0

@@ -278,6 +278,8 @@ class TrainingLoop:
     def _complete(self, one: RunningTrial, run: Run, *, is_reused: bool) -> TrialDone:
         score, job = self.record.score.of_run(run), one.job
         assert score is not None
+        if not math.isfinite(score):
+            return self._fail(one, f"its {self.record.score.title} is not a number.")
         digest = run_key(self.record, job).digest()
         metrics = {"train": run.train, "validation": run.kept.validation}
         if run.stress:

@@ -19,7 +19,7 @@ from hpo import space as spaces
 from hpo.errors import StudyError
 from hpo.run.proposals import Proposer, median_limits
 from hpo.space import Cell
-from hpo.study.progress import SearchProgress, finalist_jobs, report_jobs
+from hpo.study.progress import SearchProgress, all_cells, finalist_jobs, report_jobs
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.trials import (
     Job,
@@ -122,6 +122,7 @@ class SearchSource:
 
     def __post_init__(self) -> None:
         self._proposer = Proposer(self.record)
+        self._cells = all_cells(self.record, self.goal)  # Once: a thousand take half a second.
 
     def next(self, running: Collection[int] = ()) -> RunningTrial | None:
         """Return a waiting trial, else a missing repeat, else a new proposal, else None.
@@ -132,7 +133,7 @@ class SearchSource:
             StudyError: the last 20 trainings have all failed.
         """
         trials = read_trials(self.study, self.record)
-        progress = SearchProgress(trials, self.record, self.goal)
+        progress = self._progress(trials)
         found = start_open(self.study, self.record, trials.ours, running)
         if not found and (missing := self._missing(progress)):
             found = start(self.study, self.record, missing[0])
@@ -143,8 +144,10 @@ class SearchSource:
 
     def n_left(self) -> int:
         """Return the number of trainings left if nothing is pruned, including running ones."""
-        trials = read_trials(self.study, self.record)
-        return SearchProgress(trials, self.record, self.goal).n_left
+        return self._progress(read_trials(self.study, self.record)).n_left
+
+    def _progress(self, trials: Trials) -> SearchProgress:
+        return SearchProgress(trials, self.record, self.goal, self._cells)
 
     def _missing(self, progress: SearchProgress) -> list[Job]:
         """Return the missing repeats; those of finalists once everything else is done."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from hpo import models
-from hpo.config import OwnModel, Signature, TrainingConfig, Value, faults
+from hpo.config import MLP_FIELDS, OwnModel, Signature, TrainingConfig, Value, faults
 from hpo.errors import ConfigError, SpaceError, UsageError, fault_list
 from hpo.space.files import order_by_conditions, parse_space, read_space
 from hpo.space.records import (
@@ -80,12 +80,15 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
     found: list[str] = []
     if epochs is not None and raw.setdefault("epochs", epochs) != epochs:
         found.append(f"--set epochs={values['epochs']} and --epochs {epochs} differ. Keep one.")
+    idle = _idle_names(space.base.model)
+    useless = [f"{n} has no effect on this model. Leave it out." for n in raw if n in idle]
+    raw = {name: value for name, value in raw.items() if name not in idle}
     try:
         changes = read_fields(raw, space.signature)
         base = apply(space.base, changes)
     except (ValueError, ConfigError) as error:
         found += faults(error)
-    if found:
+    if found or useless:
         swept = {n for n, value in raw.items() if _is_sweep(n, value, space.signature)}
         found = [
             f"{fault} Several values make a sweep: hpo grid {name}={values[name]}"
@@ -93,7 +96,7 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
             else fault
             for fault in found
         ]
-        raise UsageError(fault_list("--set or --epochs is invalid:", found))
+        raise UsageError(fault_list("--set or --epochs is invalid:", found + useless))
     sweeps = {}
     for name, sweep in space.sweeps.items():
         overruled = overlapping(sweep.set, changes)
@@ -217,10 +220,20 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _idle_names(own: OwnModel | None) -> Set[str]:
+    """Return the fields that an estimator does not use, except the number of classes."""
+    if own is None or own.kind == "network":
+        return frozenset()
+    declared = {one.name for one in own.signature}
+    return {*own.idle_fields} - {*MLP_FIELDS, "outputs"} - declared
+
+
 def _with_model(space: Space, own: OwnModel) -> Space:
     idle = {*own.idle_fields, "layers", "width"}
     fields = {n: v for n, v in space.base.to_mapping().items() if n not in idle}
     fields |= {"epochs": 1} if "epochs" in idle else {}
+    # Only this loss reads the probabilities of an estimator as they are, whatever the classes.
+    fields |= {"loss": "ce"} if "loss" in idle else {}
     base = TrainingConfig.from_mapping(fields | {"model": own})
     sweeps = {
         name: sweep

@@ -24,7 +24,7 @@ Check: TypeAlias = Callable[[], object]
 
 _MOST_TRIES: Final = 5
 _BETWEEN_TRIES_S: Final = 0.1
-"""The server notices with a delay that the process of a connection was killed."""
+"""A server notices with a delay that a process was killed, and `driver_of` takes the lock."""
 
 _HOLDER: Final = sqlalchemy.text("""
     SELECT application_name, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -34,7 +34,9 @@ _HOLDER: Final = sqlalchemy.text("""
 """)
 
 
-def study_lock(storage: Database, name: str) -> AbstractContextManager[Check]:
+def study_lock(
+    storage: Database, name: str, *, n_tries: int = _MOST_TRIES
+) -> AbstractContextManager[Check]:
     """Keep other processes from driving, moving or deleting a study.
 
     The system or the database server releases the lock however this process ends. Reading needs
@@ -46,7 +48,9 @@ def study_lock(storage: Database, name: str) -> AbstractContextManager[Check]:
         OSError: the lock cannot be written.
     """
     path = sqlite_path(storage.url)
-    return _on_server(storage, name) if path is None else _in_file(path.resolve(), storage, name)
+    if path is None:
+        return _on_server(storage, name, n_tries)
+    return _in_file(path.resolve(), storage, name, n_tries)
 
 
 class _InUseError(StudyError):
@@ -58,7 +62,7 @@ class _InUseError(StudyError):
 def driver_of(storage: Database, name: str) -> str:
     """Say which process drives a study; "" for none, or if that cannot be known."""
     try:
-        with study_lock(storage, name):
+        with study_lock(storage, name, n_tries=1):
             return ""
     except _InUseError as error:
         return error.driver
@@ -67,7 +71,7 @@ def driver_of(storage: Database, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _in_file(database: Path, storage: Database, name: str) -> Iterator[Check]:
+def _in_file(database: Path, storage: Database, name: str, n_tries: int) -> Iterator[Check]:
     """Lock a file next to the database, which requires write access to the database."""
     path = database.with_name(f"{database.name}-{_digest(name).hex()[:16]}.lock")
     about = path.with_suffix(".json")
@@ -77,9 +81,10 @@ def _in_file(database: Path, storage: Database, name: str) -> Iterator[Check]:
             "--storage."
         )
     writers = database.stat().st_mode & 0o022
-    lock = FileLock(path, timeout=0, mode=0o600 | writers | writers << 1, thread_local=False)
+    mode = 0o600 | writers | writers << 1
+    lock = FileLock(path, mode=mode, thread_local=False, poll_interval=_BETWEEN_TRIES_S)
     try:
-        lock.acquire()
+        lock.acquire(timeout=(n_tries - 1) * _BETWEEN_TRIES_S)
     except Timeout:
         raise _in_use(storage, name, *_read(about)) from None
     try:
@@ -96,7 +101,7 @@ def _in_file(database: Path, storage: Database, name: str) -> Iterator[Check]:
 
 
 @contextlib.contextmanager
-def _on_server(storage: Database, name: str) -> Iterator[Check]:
+def _on_server(storage: Database, name: str, n_tries: int) -> Iterator[Check]:
     """Take an advisory lock of PostgreSQL on a separate connection."""
     key = int.from_bytes(_digest(name)[:8], "big", signed=True)
     with translate_errors(storage.url):
@@ -112,7 +117,7 @@ def _on_server(storage: Database, name: str) -> Iterator[Check]:
     try:
         us = f"hpo {os.getpid()} {socket.gethostname()}"[:63]
         ask("SELECT set_config('application_name', :us, false)", us=us)
-        for _ in range(_MOST_TRIES):
+        for _ in range(n_tries):
             if ask("SELECT pg_try_advisory_lock(:key)", key=key):
                 break
             time.sleep(_BETWEEN_TRIES_S)

@@ -22,7 +22,7 @@ from hpo.storage.runs import RunStore, is_digest
 from hpo.storage.url import DEFAULT_URL
 from hpo.study import study as studies
 from hpo.study.intervals import compare, mean_score
-from hpo.study.progress import SearchProgress, choose_finalists
+from hpo.study.progress import SearchProgress, all_cells, choose_finalists
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.summary import Configuration, Finalists, Repeat, State, StudySummary
 from hpo.study.test_access import read_openings
@@ -125,7 +125,7 @@ def summarize(
         verdict = compare(named, record, runs=runs, n_looks=goal.n_looks, is_unfinished=lacks)
     else:
         verdict = None
-        n_open = SearchProgress(found, record, goal).n_left
+        n_open = SearchProgress(found, record, goal, all_cells(record, goal)).n_left
     surplus = [] if n_open else [trial.number for trial, _ in found.enqueued]
     page = study_folder(url_of(study), study.study_name) / "report.html"
     return StudySummary(

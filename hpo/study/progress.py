@@ -28,8 +28,10 @@ class SearchProgress:
     `n_to_try` are left in total, including enqueued ones.
     """
 
-    def __init__(self, trials: Trials, record: StudyRecord, goal: Goal) -> None:
-        self.record, self.goal, self.cells = record, goal, all_cells(record, goal)
+    def __init__(
+        self, trials: Trials, record: StudyRecord, goal: Goal, cells: list[Cell] | None
+    ) -> None:
+        self.record, self.goal, self.cells = record, goal, cells
         self.of_search = [t for t in trials.ours if not t.user_attrs.get("report")]
         self.is_open = any(
             not t.state.is_finished() and t.user_attrs["repeat"] < goal.n_repeats

@@ -1,5 +1,6 @@
 """The scores that a study can optimize: validation metrics, plain or under stress."""
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -52,8 +53,9 @@ class Score:
         return fmean(found) if found and len(found) == len(stress) else None
 
     def of_epoch(self, epoch: Epoch) -> float | None:
-        """Return the score of an epoch; None if not measured under stress."""
-        return self.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
+        """Return the score of an epoch; None if not measured under stress, or not a number."""
+        found = self.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
+        return found if found is not None and math.isfinite(found) else None
 
     def of_run(self, run: Run) -> float | None:
         """Return the score of the kept weights; None if not measured under stress."""

@@ -115,7 +115,7 @@ def open_network(
         network = made.to(device.torch) if is_network else Fitted(made, config)
         if is_network and not learned_by(network):
             raise _misfit(config, "has no trainable parameters")
-        n = 2 if is_network else 32
+        n = 2 if is_network else 16 * max(2, config.n_outputs)
         pixels = torch.randint(256, (n, config.image_size**2), dtype=torch.uint8).to(device.torch)
         if any(map(is_lazy, [*network.parameters(), *network.buffers()])):
             with torch.no_grad():  # The first images determine the shapes of nn.LazyLinear.
@@ -235,7 +235,9 @@ def _average(lane: OwnLane, *, is_last: bool) -> None:
     if share is None:
         return
     values = lane.network.state_dict()
-    for name, mean in lane.average.state_dict().items():
+    # Layers may share a tensor, which then has several names.
+    means = {mean.data_ptr(): (name, mean) for name, mean in lane.average.state_dict().items()}
+    for name, mean in means.values():
         if mean.is_floating_point():
             mean.lerp_(values[name], share)
         else:

@@ -112,7 +112,7 @@ class Pool:
         data = self.crew.data
         check_fits(data, config, fold)
         if config.model:  # An invalid model fails here, and not in a process with other trainings.
-            open_network(config, data.code)
+            open_network(config, data.code, seed=seed)
         if config.align != "none":
             read_images(data, config, fold)  # Once, into the cache of this machine.
         images, place = data.fold(fold), self.crew.share(config.image_size)
@@ -252,16 +252,19 @@ class Worker:
 
         First some lanes start, with the place of their pixels.
         """
+        results: dict[int, TrainingResult | TrainingError] = {}
         for name, config, seed, fold, images, place in added:
             self._place(config.image_size, place)
             self._folds[fold] = images
-            self._names[self._stack.add(config, seed=seed, fold=fold)] = name
+            try:
+                self._names[self._stack.add(config, seed=seed, fold=fold)] = name
+            except TrainingError as error:
+                results[name] = error
         for lane in [lane for lane, name in self._names.items() if name not in lanes]:
             self._stack.drop(lane)
             del self._names[lane]
         trained = self._stack.step()
         epochs = [done._replace(lane=self._names[done.lane]) for done in trained]
-        results: dict[int, TrainingResult | TrainingError] = {}
         for lane in self._names.keys() - set(self._stack.lanes):
             name = self._names.pop(lane)
             try:

@@ -198,10 +198,10 @@ def seconds_per_epoch(
         start = _now(device)
         lane = open_lane(config, fold, seed=0, device=device, scratch=scratch)
         opening = _now(device) - start
+        training = _time_training(lane, max_seconds)  # First: an estimator must be fitted.
         some = lane.data.validation[:256]
         timed = (device, read_losses, lane, lane.scored_and_other[0], some)
         reading = fmean([_seconds(*timed) for _ in range(3)][1:]) / len(some)  # Of one image.
-        training = _time_training(lane, max_seconds)
     # Changed images are evaluated every STRESS_EVERY epochs, and with the kept weights if those
     # are from another epoch.
     n_readings = config.epochs + 1 + len(fold.under_changes()) * -(-config.epochs // STRESS_EVERY)

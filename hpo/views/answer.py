@@ -1,7 +1,7 @@
 """The plain answer of a study: the finding, its quality, and the next step."""
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import Final
 
@@ -13,7 +13,7 @@ from hpo.stats.sentences import longest
 from hpo.storage.url import named, storage_option
 from hpo.study.record import LIBRARY
 from hpo.study.summary import StudySummary
-from hpo.tables import count, duration
+from hpo.tables import Answer, count, duration
 from hpo.training import machine
 from hpo.views.evaluations import evaluation_sentence
 
@@ -24,25 +24,6 @@ _MOST_REPEATS: Final = 50
 _FLAGS: Final = ("--until-decided", "--test", "--dry-run", "--json", "--quiet", "--open")
 _OF_ONE_CALL: Final = ("--repeats", "--max-repeats", "--timeout", *_FLAGS)
 _OF_A_SWEEP: Final = ("--param", "--values", "--study", "--metric", "--margin", "--weights")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """The answer of a study in plain words; all fields but `finding` may be empty.
-
-    `settings` is the best configuration of a search as options; `purpose` is that of the command.
-    `is_clear` says whether there is an answer; `is_good` says whether the best network beats the
-    baseline.
-    """
-
-    finding: str
-    quality: str = ""
-    settings: str = ""
-    on_test: str = ""
-    purpose: str = ""
-    command: str = ""
-    is_clear: bool = True
-    is_good: bool = True
 
 
 def answer(summary: StudySummary, evaluation: Evaluation | None = None) -> Answer:

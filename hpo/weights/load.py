@@ -192,9 +192,7 @@ def _open_known(path: Path, config: TrainingConfig, source: str, own: str | None
         notes.append("Each image is aligned to the template that the weights hold.")
     # Copied, because products of tensors that map a file may round differently.
     floats = {
-        key: value
-        if key.endswith("num_batches_tracked")
-        else value.detach().to(torch.float32, copy=True)
+        key: value.detach().to(torch.float32, copy=True) if value.is_floating_point() else value
         for key, value in tensors.items()
     }
     try:

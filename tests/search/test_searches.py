@@ -1,5 +1,6 @@
 """Searches: the base first, no proposal repeated after a stop, then the best ones again."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -21,6 +22,7 @@ from hpo.study.record import SAMPLERS as SAMPLER_NAMES
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.study import renew_record
 from hpo.study.summary import sentences
+from hpo.training.engine import TrainingResult
 from tests.clocked import ClockedStack
 from tests.clocked_studies import DATA, SPACE, Bench, open_source, record
 
@@ -102,6 +104,28 @@ def test_a_further_repeat_that_fails_is_not_tried_forever(bench: Bench) -> None:
     assert sorted(d.outcome for d in done) == ["complete"] * 8 + ["failed"] * 4
     assert open_source(study, search(), goal).n_left() == 0
     assert bench.train(study, goal) == []
+
+
+class NumberlessStack(ClockedStack):
+    """Its results have no AUROC, as of a network that is only wrong under stress."""
+
+    def result(self, lane: int) -> TrainingResult:
+        found = super().result(lane)
+        last = found.run.epochs[-1]
+        last = replace(last, validation=last.validation | {"auroc": math.nan})
+        run = replace(found.run, epochs=(*found.run.epochs[:-1], last))
+        return TrainingResult(run, found.weights)
+
+
+def test_a_training_whose_score_is_not_a_number_fails_also_from_the_run_store(
+    bench: Bench,
+) -> None:
+    bench.stack = NumberlessStack()
+    for name in ("trained", "reused"):
+        study = bench.study(record("grid", metric="auroc"), name)
+        done = bench.train(study, Goal(1))
+        assert [d.outcome for d in done] == ["failed"] * 3
+        assert done[0].reason == "its AUROC is not a number."
 
 
 def test_trainings_that_are_behind_are_pruned_from_the_run_store_too(tmp_path: Path) -> None:

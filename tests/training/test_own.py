@@ -1,6 +1,7 @@
 """Own models in the engine: plain torch, one lane after another, the same alone and in company."""
 
 import dataclasses
+import os
 import random
 from contextlib import closing
 from pathlib import Path
@@ -15,10 +16,11 @@ from hpo import models
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import ModelError, TrainingError
+from hpo.space import open_space, override
 from hpo.training import own
 from hpo.training.device import Device
 from hpo.training.images import Images
-from hpo.training.losses import mean_loss
+from hpo.training.losses import mean_loss, probabilities
 from hpo.training.model import scale_pixels
 from hpo.training.pool import Pool
 from hpo.training.processes import Processes
@@ -111,6 +113,79 @@ def test_an_estimator_is_trained_by_its_own_rules(
     assert not np.array_equal(together[1].run.test_probabilities, alone.run.test_probabilities)
     assert config.replace(**changes).identity() != config.identity()
     assert config.replace(**idle).identity() == config.identity()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 40])
+def test_probabilities_of_an_estimator_are_used_as_they_are(n_classes: int) -> None:
+    space = open_space("chest_xray", CNN.replace("cnn.py:cnn", "forest.py:forest"))
+    space = override(space, {"image_size": 16, "n_estimators": 10})
+    if n_classes > 2:
+        space = override(space, {"outputs": n_classes})
+    network = own.open_network(space.base, space.code)
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.random((6 * n_classes, 1, 16, 16), np.float32))
+    labels = torch.arange(6 * n_classes) % n_classes
+    network.fit(images, labels)
+    expected = network.estimator.predict_proba(images.flatten(1).numpy())
+    found = probabilities(space.base, network(images).double()).numpy()
+    if n_classes == 2:
+        found = np.stack([1 - found, found], axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+TIED = """
+from torch import nn
+
+class Tied(nn.Module):
+    def __init__(self, *, n_outputs: int, is_shared: bool = False) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(256, 256), nn.Linear(256, n_outputs)
+        if is_shared:
+            self.second = nn.Linear(256, 256)
+            self.second.weight, self.second.bias = self.first.weight, self.first.bias
+
+    def forward(self, x):
+        again = getattr(self, "second", self.first)
+        return self.last(again(self.first(x.flatten(1)).relu()))
+"""
+
+
+def test_a_tensor_that_two_layers_share_is_averaged_once(
+    data: TrainingData, cpu: Device, tmp_path: Path
+) -> None:
+    """The average is that of the same network with one layer used twice."""
+    (tmp_path / "tied.py").write_text(TIED)
+    model, code = models.open_own(f"{tmp_path}/tied.py:Tied")
+    data = dataclasses.replace(data, code=code)
+    one = TrainingConfig(model=model, image_size=16, epochs=3, weights="average")
+    found = [
+        train_alone(data, Job(one.replace(is_shared=is_shared)), cpu).weights
+        for is_shared in (False, True)
+    ]
+    for name, weights in found[0].items():
+        np.testing.assert_array_equal(found[1][name], weights)
+
+
+def test_a_network_that_fails_with_a_seed_or_in_a_process_fails_alone(
+    data: TrainingData, cpu: Device, tmp_path: Path
+) -> None:
+    body = (
+        f"    import os\n    is_elsewhere = os.getpid() != {os.getpid()}\n"
+        "    if seed == 1 or (seed == 2 and is_elsewhere):\n        1 / 0\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(256, n_outputs))\n"
+    )
+    model, code = models.open_own(write(tmp_path, body, "*, n_outputs: int, seed: int"))
+    jobs = [Job(TrainingConfig(model=model, image_size=16, epochs=1), seed=n) for n in range(3)]
+    data = dataclasses.replace(data, code=code)
+    with closing(Pool(Processes(data, cpu, n_processes=1))) as pool:
+        with pytest.raises(TrainingError, match="ZeroDivisionError"):
+            add(pool, jobs[1])
+        good, bad = add(pool, jobs[0]), add(pool, jobs[2])
+        while pool.lanes:
+            pool.step()
+        assert_bitwise_equal(pool.result(good), train_alone(data, jobs[0], cpu))
+        with pytest.raises(TrainingError, match="ZeroDivisionError"):
+            pool.result(bad)
 
 
 def test_the_residual_example_gives_logits() -> None:
