@@ -13,12 +13,11 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.data.dataset import CLASS_NAMES, TEST, TRAIN, VALIDATION, Pixels, Stored, limit_fault
+from hpo.data.dataset import CLASS_NAMES, TEST, TRAIN, VALIDATION, Stored, limit_fault
 from hpo.data.table import SPLIT_NAMES, Row, Table, named
 from hpo.errors import DataError, fault_list
 from hpo.tables import count
 
-# The format versions that NumPy writes. Others allocate memory as the file says.
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Arrays of archives are unpacked into memory.
 _MOST_UNPACKED: Final = 8_000_000_000
@@ -282,14 +281,7 @@ def _read(
                     image = np.moveaxis(image, 0, -1)
                 if image.dtype != gray.dtype:
                     image = np.rint(image * gray.factor).astype(gray.dtype)
-            yield _to_gray(image) if image.ndim == 3 else image
-
-
-def _to_gray(image: Pixels) -> Pixels:
-    """Return the luma of ITU-R 601, in integers like Pillow."""
-    if image.ndim == 2:
-        return image
-    if image.shape[2] == 1:
-        return image[:, :, 0]
-    luma = image.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
-    return ((luma + 0x8000) >> 16).astype(np.uint8)
+            if image.ndim == 3 and image.shape[2] == 3:  # Luma as in Pillow, ITU-R 601.
+                luma = image.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+                image = ((luma + 0x8000) >> 16).astype(np.uint8)
+            yield image[:, :, 0] if image.ndim == 3 else image

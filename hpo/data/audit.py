@@ -65,11 +65,14 @@ def audit(dataset: Dataset) -> Audit:
     test = dataset.where(TEST)
     tested, firsts = np.unique(dataset.patients[test], return_index=True)
     is_shared = np.isin(tested, dataset.patients[dataset.split != TEST])
+    alike: defaultdict[str, list[int]] = defaultdict(list)
+    for position, digest in enumerate(dataset.digests):
+        alike[digest].append(position)
     return Audit(
         random_split=random_split,
         own_folds=own_folds,
         shared_patients=tuple(dataset.files[i] for i in test[firsts[is_shared]]),
-        duplicates=tuple(_duplicates(dataset)),
+        duplicates=tuple(_group(dataset, same) for same in alike.values() if len(same) > 1),
         n_bright_borders=dataset.n_bright_borders,
         near_copies=tuple(_near_copies(dataset)) if len(dataset) <= _MOST_COMPARED else None,
     )
@@ -96,15 +99,6 @@ def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
         fifths = [random.permutation(part)[: max(1, round(len(part) / 5))] for part in parts]
         drawn.append(np.concatenate(fifths))
     return leak(drawn), leak([data.fold(repeat).validation for repeat in range(dataset.n_folds)])
-
-
-def _duplicates(dataset: Dataset) -> Iterator[Duplicates]:
-    alike: defaultdict[str, list[int]] = defaultdict(list)
-    for position, digest in enumerate(dataset.digests):
-        alike[digest].append(position)
-    for positions in alike.values():
-        if len(positions) > 1:
-            yield _group(dataset, positions)
 
 
 def _near_copies(dataset: Dataset) -> Iterator[Duplicates]:

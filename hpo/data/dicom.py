@@ -80,21 +80,21 @@ def decode(path: Path) -> Stored:
     return np.rint(share * 65_535).astype(np.uint16)
 
 
-def patients_of(paths: Sequence[str], places: Sequence[int]) -> list[tuple[str, bool]]:
-    """Return for each path a key of its patient, and whether it identifies the patient.
+def patients_of(paths: Sequence[str]) -> list[tuple[str, bool]]:
+    """Return for each DICOM file a key of its patient, and whether it identifies the patient.
 
     If tags name no patient, or the same one in all files, images of a study stay together.
     """
     hasher = hashlib.sha256()
-    for i in places:
-        hasher.update(f"{paths[i]}\0".encode())
+    for path in paths:
+        hasher.update(f"{path}\0".encode())
         with suppress(OSError):  # Reading the pixels will report the error.
-            found = Path(paths[i]).stat()
+            found = Path(path).stat()
             hasher.update(f"{found.st_size} {found.st_mtime_ns}\0".encode())
     key = f"dicom-{hasher.hexdigest()[:32]}"
-    tags: list[list[str]] | None = cache.read_index(key) if places else []
+    tags: list[list[str]] | None = cache.read_index(key) if paths else []
     if tags is None:
-        tags = [_read_tags(paths[i]) for i in places]
+        tags = [_read_tags(path) for path in paths]
         cache.write_index(key, tags)
     has_patients = len({patient for patient, _ in tags} - {""}) > 1
     return [

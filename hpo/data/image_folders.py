@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -70,15 +70,14 @@ def read(path: Path) -> Table | None:
         DataError: a split with only one class, or a file that cannot be read or displayed.
     """
     files, left_out = list_images(path)
-    places = _places(files)
-    if not places:
+    rows = _in_classes(files)
+    if not rows:
         return None
     # Splits and classes have a fixed order, and so has the fingerprint.
-    used = sorted(
-        places, key=lambda file: (places[file][0] or 0, places[file][1].casefold(), file)
-    )
-    _check_classes(path, places)
-    left_out.update((_short(file), suffix_of(file)) for file in files if file not in places)
+    rows.sort(key=lambda row: (row.split or 0, row.labels[0].casefold(), row.image))
+    _check_classes(path, rows)
+    used = [row.image for row in rows]
+    left_out.update((_short(file), suffix_of(file)) for file in {*files}.difference(used))
     notes = [*_left_out_note(left_out)]
     paths = [f"{path}/{file}" for file in used]
     by, keys, n_copies = patients_of(used, paths)
@@ -88,19 +87,16 @@ def read(path: Path) -> Table | None:
             "NAME_flip. They count as images of the same patient."
         )
     folders = defaultdict[str, set[str]](set)
-    for _, kind, folder in places.values():
-        folders[plain(kind)] |= {folder} - {""}
-    if min(map(len, folders.values())) >= _LEAST_FOLDERS:
+    for row in rows:
+        folders[plain(row.labels[0])] |= {row.patient} - {""}
+    if is_by_folder := min(map(len, folders.values())) >= _LEAST_FOLDERS:
         by = "folder"
         notes.append("Each folder below a class is treated as a patient.")
-        of_each = (places[file][2] for file in used)
-        keys = [(name, True) if name else key for name, key in zip(of_each, keys, strict=True)]
     elif any(folders.values()):
         notes.append("Folders below the classes are too few for patients; their images are used.")
-    rows = [
-        Row(file, (places[file][1],), places[file][0], *key)
-        for file, key in zip(used, keys, strict=True)
-    ]
+    for i, (key, is_known) in enumerate(keys):
+        if not (is_by_folder and rows[i].patient):
+            rows[i] = rows[i]._replace(patient=key, is_known=is_known)
     return Table(
         name=path.name,
         location=str(path),
@@ -114,12 +110,12 @@ def read(path: Path) -> Table | None:
     )
 
 
-def _check_classes(path: Path, places: Mapping[str, tuple[int | None, str, str]]) -> None:
+def _check_classes(path: Path, rows: Sequence[Row]) -> None:
     """Refuse a split with images of only one class."""
     classes = defaultdict[int, set[str]](set)
-    for split, kind, _ in places.values():
-        if split is not None:
-            classes[split].add(plain(kind))
+    for row in rows:
+        if row.split is not None:
+            classes[row.split].add(plain(row.labels[0]))
     if faults := [
         f"{SPLITS[split]} has images in {min(kinds)} only"
         for split, kinds in sorted(classes.items())
@@ -130,14 +126,14 @@ def _check_classes(path: Path, places: Mapping[str, tuple[int | None, str, str]]
         )
 
 
-def _places(files: Sequence[str]) -> dict[str, tuple[int | None, str, str]]:
-    """Return split, class and patient folder of each image that is in a class."""
+def _in_classes(files: Sequence[str]) -> list[Row]:
+    """Return the images that are in a class; the patient is a folder below it."""
     parts = {file: file.split("/") for file in files}
     while inner := _only_folder([*parts.values()]):
         parts = {file: found[1:] for file, found in parts.items() if found[0] == inner}
     below = {file: found for file, found in parts.items() if len(found) > 1}
     firsts, seconds = ({_is_split(found[i]) for found in below.values()} for i in (0, 1))
-    places = {}
+    rows = []
     for file, found in below.items():
         split, kind, rest = None, found[0], found[1:-1]
         if True in firsts:
@@ -148,8 +144,8 @@ def _places(files: Sequence[str]) -> dict[str, tuple[int | None, str, str]]:
             split, rest = SPLIT_NAMES[found[1].casefold()], found[2:-1]
         if not any(name.casefold() in _MASKS for name in rest):
             folder = next((name for name in rest if name.casefold() not in _PLAIN), "")
-            places[file] = (split, kind, folder)
-    return places
+            rows.append(Row(file, (kind,), split, folder, bool(folder)))
+    return rows
 
 
 def _only_folder(parts: Sequence[Sequence[str]]) -> str | None:
@@ -197,7 +193,9 @@ def patients_of(
         else:
             keys.append((file, False))
     by, dicoms = BY_NAME, [i for i, path in enumerate(paths) if dicom.is_dicom(path)]
-    for i, (key, is_known) in zip(dicoms, dicom.patients_of(paths, dicoms), strict=True):
+    for i, (key, is_known) in zip(
+        dicoms, dicom.patients_of([paths[i] for i in dicoms]), strict=True
+    ):
         if key:
             keys[i] = key, is_known
         by = dicom.BY_TAG if is_known else by

@@ -51,11 +51,6 @@ class Row(NamedTuple):
     label: int = 0
 
     @property
-    def place(self) -> tuple[int | None, str, str]:
-        """The split, the fold and the patient."""
-        return self.split, self.fold, self.patient
-
-    @property
     def whose(self) -> str:
         """A key of the patient: the image itself if nothing else is known."""
         return self.patient or self.image
@@ -101,9 +96,9 @@ def settle(table: Table, manifest: Manifest) -> Table:
             used[row.image] = row._replace(label=label)
         else:
             n_repeated += 1
-            first = used[row.image]
-            contradictory += [row.image] * (first.label != label)
-            misplaced += [row.image] * (first.place != row.place)
+            contradictory += [row.image] * (used[row.image].label != label)
+            places = {(one.split, one.fold, one.patient) for one in (used[row.image], row)}
+            misplaced += [row.image] * (len(places) > 1)
     if contradictory:
         raise DataError(
             f"{table.location} lists {count(len(contradictory), 'image')} with different labels: "
