@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hpo.training.augmentation import augment, draw_changes
-from hpo.training.lane import Lane, gather, load_values
-from hpo.training.layers import Rows, backward, fill_up, forward
+from hpo.training.lane import AnyLane, gather, load_values
+from hpo.training.layers import Parameters, Rows, backward, fill_up, forward, layout_of
 from hpo.training.losses import train_losses
 from hpo.training.model import Values
 from hpo.training.optimizers import average_share, update
+from hpo.training.progress import Lane
 from hpo.training.randomness import DROPOUT, ORDER, keep_mask, order
 
 
@@ -34,7 +35,7 @@ class Cohort:
     images)` receives the loss of every image, and 1 for a correct answer.
     """
 
-    lanes: Sequence[Lane]
+    lanes: Sequence[Lane[Parameters]]
     rows: Rows
     labels: Tensor
     orders: Sequence[Tensor]
@@ -47,14 +48,16 @@ class Cohort:
     measured: Tensor
 
 
-def kind_of(lane: Lane) -> tuple[object, ...]:
-    """Return the common properties of the lanes of a cohort."""
+def kind_of(lane: AnyLane) -> tuple[object, ...]:
+    """Return the common properties of the lanes of a cohort; a custom model trains alone."""
     c = lane.config
+    if c.model:
+        return (id(lane),)
     sizes = c.image_size, c.batch_size, c.hidden, c.n_outputs
     return (*sizes, c.batch_norm, c.activation, c.loss)
 
 
-def train_epoch(lanes: Sequence[Lane]) -> list[Tensor]:
+def train_epoch(lanes: Sequence[Lane[Parameters]]) -> list[Tensor]:
     """Train lanes of one kind, those with more training images first, for their next epoch.
 
     Returns for each lane the sums over its images `(3,)`: loss, correct answers, images. The last
@@ -67,17 +70,17 @@ def train_epoch(lanes: Sequence[Lane]) -> list[Tensor]:
     for index, lane in enumerate(lanes):
         own, n = slice(index, index + 1), len(cohort.orders[index])
         row, statistics = cohort.rows.parameters[own], cohort.rows.statistics[own]
-        lane.parameters = lane.parameters._replace(row=row, statistics=statistics)
+        lane.weights = lane.weights._replace(row=row, statistics=statistics)
         n -= n % lane.config.batch_size == 1
         measured = cohort.measured[:, index, :n].to(torch.float64).sum(1)
         sums.append(torch.cat([measured, torch.full_like(measured[:1], n)]))
     return sums
 
 
-def open_cohort(lanes: Sequence[Lane]) -> Cohort:
+def open_cohort(lanes: Sequence[Lane[Parameters]]) -> Cohort:
     """Stack the lanes, and draw the order and the dropout of their next epoch."""
     one, configs = lanes[0], [lane.config for lane in lanes]
-    parameters = torch.cat([lane.parameters.row for lane in lanes])
+    parameters = torch.cat([lane.weights.row for lane in lanes])
     trains = [lane.data.train for lane in lanes]
     orders = [
         train[order(lane.seeds, len(train), ORDER, lane.progress.epoch)[0]]
@@ -90,12 +93,12 @@ def open_cohort(lanes: Sequence[Lane]) -> Cohort:
     return Cohort(
         lanes=lanes,
         rows=Rows(
-            layout=one.layout,
+            layout=layout_of(one.config),
             activation=one.config.activation,
             parameters=parameters,
             # Padding has no gradient; it must be zero, not unset.
             gradients=torch.zeros_like(parameters),
-            statistics=torch.cat([lane.parameters.statistics for lane in lanes]),
+            statistics=torch.cat([lane.weights.statistics for lane in lanes]),
         ),
         labels=one.data.labels,
         orders=orders,
@@ -114,7 +117,7 @@ def open_cohort(lanes: Sequence[Lane]) -> Cohort:
     )
 
 
-def _keep(lanes: Sequence[Lane], layer: int) -> Tensor | None:
+def _keep(lanes: Sequence[Lane[Parameters]], layer: int) -> Tensor | None:
     """Draw the dropout of a layer for the whole epoch, including padding units.
 
     None if there is no padding and no lane drops any units.
@@ -209,7 +212,7 @@ def _multiply(cohort: Cohort, inputs: Sequence[Values]) -> Tensor:
     product = cohort.rows.parameters.new_zeros(len(inputs), len(inputs[0][0]), units)
     for index, (values, scale) in enumerate(inputs):
         lane = cohort.lanes[index]
-        weight = lane.parameters.first
+        weight = lane.weights.first
         if values.dtype != dtype:
             held = lane.scratch.take("factor", tuple(weight.shape), values.dtype)
             weight = held.copy_(weight)
@@ -220,7 +223,7 @@ def _multiply(cohort: Cohort, inputs: Sequence[Values]) -> Tensor:
 def _update(cohort: Cohort, index: int, delta: Tensor, inputs: Values) -> None:
     """Take an optimizer step of one lane; `delta` is the gradient of its first product."""
     lane, rows = cohort.lanes[index], cohort.rows
-    (values, scale), first = inputs, lane.parameters.first
+    (values, scale), first = inputs, lane.weights.first
     delta = (delta[:, : len(first)] * scale).to(values.dtype)
     shape = tuple(first.shape)
     gradient = lane.scratch.take("gradient", shape, values.dtype)
@@ -240,6 +243,6 @@ def _average(cohort: Cohort, index: int, *, is_last: bool) -> None:
         return
     average = lane.average
     means = [average.first, average.row[0], average.statistics[0]]
-    values = [lane.parameters.first, rows.parameters[index], rows.statistics[index]]
+    values = [lane.weights.first, rows.parameters[index], rows.statistics[index]]
     torch._foreach_lerp_(means, values, share)
     lane.n_averaged = lane.n_steps

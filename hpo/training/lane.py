@@ -3,8 +3,8 @@
 import copy
 import math
 import time
-from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias, cast
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -26,69 +26,15 @@ from hpo.training.engine import (
     mean_metrics,
 )
 from hpo.training.images import LaneData
-from hpo.training.layers import Layout, Rows, Scratch, evaluate, layout_of
+from hpo.training.layers import Parameters, Rows, Scratch, evaluate, layout_of
 from hpo.training.losses import mean_loss, probabilities
 from hpo.training.machine import versions
 from hpo.training.model import NORMALIZE, Values
-from hpo.training.optimizers import Moments, open_moments
-from hpo.training.progress import STRESS_EVERY, Progress, measure
+from hpo.training.optimizers import open_moments
+from hpo.training.progress import STRESS_EVERY, Lane, Progress, measure
 from hpo.training.randomness import WEIGHTS, fill_uniform, seeds_of
 
-
-class Parameters(NamedTuple):
-    """All parameters of a lane: first weights `(width, pixels)`, and the rest in one row.
-
-    `row` is `(1, size)`, `statistics` `(1, 2, units)`.
-    """
-
-    first: Tensor
-    row: Tensor
-    statistics: Tensor
-
-    def copy(self) -> "Parameters":
-        """Return a copy that later steps do not change."""
-        return Parameters(*map(torch.clone, self))
-
-
-@dataclass(kw_only=True)
-class Lane:
-    """The state of one training.
-
-    `average` is that of the weights after the first `n_averaged` of `n_steps` steps. `kept` are
-    the scored and the other weights kept by early stopping, if any. Lanes share `scratch`.
-    """
-
-    device: Device
-    scratch: Scratch
-    data: LaneData
-    seeds: Tensor
-    layout: Layout
-    parameters: Parameters
-    average: Parameters
-    moments: Moments
-    progress: Progress
-    n_steps: int = 0
-    n_averaged: int = 0
-    kept: tuple[Parameters, Parameters] | None = None
-
-    @property
-    def config(self) -> TrainingConfig:
-        """The configuration; a training that is extended to more epochs gets another one."""
-        return self.progress.config
-
-    @property
-    def scored_and_other(self) -> tuple[Parameters, Parameters]:
-        """The weights that the configuration scores, and the others."""
-        both = self.parameters, self.average
-        return both if self.config.weights == "last" else both[::-1]
-
-    def keep(self) -> None:
-        """Keep copies of the current weights."""
-        scored, other = self.scored_and_other
-        self.kept = scored.copy(), other.copy()
-
-
-AnyLane: TypeAlias = Lane | own.OwnLane
+AnyLane: TypeAlias = Lane[Any]
 _Read: TypeAlias = Parameters | nn.Module
 """The weights to evaluate: of the built-in network, or a custom network."""
 
@@ -102,38 +48,29 @@ def open_lane(
         TrainingError: a custom model cannot be created, or returns no logits.
     """
     seeds = seeds_of(seed, device=device.torch)
+    weights: _Read
     if config.model:
-        network = own.open_network(config, data.code, seed=seed, device=device)
-        return own.OwnLane(
-            device=device,
-            scratch=scratch,
-            data=data,
-            seeds=seeds,
-            network=network,
-            # An estimator has no weights to average.
-            average=network if isinstance(network, own.Fitted) else copy.deepcopy(network),
-            moments=open_moments(config, own.learned_by(network)),
-            progress=Progress(config),
-        )
-    layout = layout_of(config)
-    parameters = _first_parameters(config, layout, seeds, device.dtype)
-    return Lane(
+        weights = own.open_network(config, data.code, seed=seed, device=device)
+        learned = own.learned_by(weights)
+    else:
+        weights = _first_parameters(config, seeds, device.dtype)
+        learned = [weights.first, weights.row[0]]
+    return AnyLane(
         device=device,
         scratch=scratch,
         data=data,
         seeds=seeds,
-        layout=layout,
-        parameters=parameters,
-        average=parameters.copy(),
-        moments=open_moments(config, [parameters.first, parameters.row[0]]),
+        weights=weights,
+        # An estimator has no weights to average.
+        average=weights if isinstance(weights, own.Fitted) else copy.deepcopy(weights),
+        moments=open_moments(config, learned),
         progress=Progress(config),
     )
 
 
-def _first_parameters(
-    config: TrainingConfig, layout: Layout, seeds: Tensor, dtype: torch.dtype
-) -> Parameters:
+def _first_parameters(config: TrainingConfig, seeds: Tensor, dtype: torch.dtype) -> Parameters:
     """Draw weights and biases like nn.Linear, within one over the root of its inputs."""
+    layout = layout_of(config)
     first = torch.empty(config.hidden[0], config.image_size**2, dtype=dtype, device=seeds.device)
     row = first.new_zeros(layout.size)
     bound = 1 / math.sqrt(first.shape[1])
@@ -153,14 +90,14 @@ def _first_parameters(
     return Parameters(first, row[None], statistics)
 
 
-def gather(lane: Lane, positions: Tensor) -> Tensor:
+def gather(lane: AnyLane, positions: Tensor) -> Tensor:
     """Return the pixels of some images, uint8 `(positions, height * width)`, in scratch."""
     pixels = lane.data.pixels
     out = lane.scratch.take("pixels", (len(positions), pixels.shape[1]), pixels.dtype)
     return torch.index_select(pixels, 0, positions, out=out)
 
 
-def load_values(lane: Lane, pixels: Tensor, name: str, dtype: torch.dtype) -> Values:
+def load_values(lane: AnyLane, pixels: Tensor, name: str, dtype: torch.dtype) -> Values:
     """Return pixels as integers of a type, in scratch of this name, and their scale."""
     values, scale = NORMALIZE[lane.config.normalize](pixels)
     return lane.scratch.take(name, tuple(values.shape), dtype).copy_(values), scale
@@ -173,17 +110,16 @@ def read_logits(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
     The precision is that of the weights, whatever that of training: exported weights give the same
     results anywhere else.
     """
-    if isinstance(lane, own.OwnLane):
-        return own.read_logits(lane, cast(nn.Module, read), positions)
-    assert isinstance(read, Parameters)
-    no_gradients = read.row[:, :0]
-    rows = Rows(lane.layout, lane.config.activation, read.row, no_gradients, read.statistics)
+    if isinstance(read, nn.Module):
+        return own.read_logits(lane, read, positions)
+    layout, no_gradients = layout_of(lane.config), read.row[:, :0]
+    rows = Rows(layout, lane.config.activation, read.row, no_gradients, read.statistics)
     pieces = []
     # The size of the pieces depends only on the image size, so rounding does not vary.
     for some in torch.split(positions, max(1, EVALUATION_PIXELS // lane.data.pixels.shape[1])):
         values, scale = load_values(lane, gather(lane, some), "read", read.first.dtype)
         product = F.linear(values, read.first) * scale
-        n_filling = lane.layout.hidden[0].bias.filled[0] - product.shape[1]
+        n_filling = layout.hidden[0].bias.filled[0] - product.shape[1]
         pieces.append(evaluate(rows, F.pad(product, (0, n_filling))[None])[0])
     return torch.cat(pieces)
 
@@ -299,12 +235,12 @@ def _state_of(lane: AnyLane, parameters: _Read) -> dict[str, Tensor]:
     """Return the weights by name, in the layout of `model.plain_model` or a custom network."""
     if isinstance(parameters, nn.Module):
         return parameters.state_dict()
-    assert isinstance(lane, Lane)
+    layout = layout_of(lane.config)
     row, found = parameters.row[0], {"1.weight": parameters.first}
-    found |= {slot.name: slot.used(row) for slot in lane.layout.slots()}
+    found |= {slot.name: slot.used(row) for slot in layout.slots()}
     # Entries of nn.Sequential that training does not use: idle biases, batch counts.
     n_steps = lane.n_steps // lane.progress.epoch * lane.progress.last_kept
-    for layer in lane.layout.hidden:
+    for layer in layout.hidden:
         if layer.gain:
             norm = int(layer.gain.name.removesuffix(".weight"))
             used = parameters.statistics[0, :, layer.units][:, : layer.gain.shape[0]]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -149,6 +149,21 @@ class Scratch:
     def clear(self) -> None:
         """Release the memory."""
         self._held.clear()
+
+
+class Parameters(NamedTuple):
+    """All parameters of a lane: first weights `(width, pixels)`, and the rest in one row.
+
+    `row` is `(1, size)`, `statistics` `(1, 2, units)`.
+    """
+
+    first: Tensor
+    row: Tensor
+    statistics: Tensor
+
+    def __deepcopy__(self, _memo: object) -> "Parameters":
+        # Rows are views into those of a whole cohort, which is not copied.
+        return Parameters(*map(torch.clone, self))
 
 
 @dataclass(frozen=True)

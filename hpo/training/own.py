@@ -9,7 +9,6 @@ import copy
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -22,12 +21,10 @@ from hpo.config import TrainingConfig
 from hpo.errors import ModelError, TrainingError, lacks_memory
 from hpo.training.augmentation import augment, draw_changes
 from hpo.training.device import Device
-from hpo.training.images import LaneData
-from hpo.training.layers import Scratch
 from hpo.training.losses import answers, mean_loss
 from hpo.training.model import scale_pixels
-from hpo.training.optimizers import Moments, average_share, update
-from hpo.training.progress import Progress
+from hpo.training.optimizers import average_share, update
+from hpo.training.progress import Lane
 from hpo.training.randomness import DROPOUT, ORDER, WEIGHTS, bits, order, seeds_of
 
 _CPU: Final = Device("cpu", "fp32")
@@ -35,38 +32,6 @@ _CPU: Final = Device("cpu", "fp32")
 _PIECE: Final = 1 << 19
 # Sums in another order round differently.
 _APART: Final = 1e-2
-
-
-@dataclass(kw_only=True)
-class OwnLane:
-    """The state of one training, like `hpo.training.lane.Lane` for the built-in network."""
-
-    device: Device
-    scratch: Scratch
-    data: LaneData
-    seeds: Tensor
-    network: nn.Module
-    average: nn.Module
-    moments: Moments
-    progress: Progress
-    n_steps: int = 0
-    n_averaged: int = 0
-    kept: tuple[nn.Module, nn.Module] | None = None
-
-    @property
-    def config(self) -> TrainingConfig:
-        """The configuration; a training that is extended to more epochs gets another one."""
-        return self.progress.config
-
-    @property
-    def scored_and_other(self) -> tuple[nn.Module, nn.Module]:
-        """The network whose weights the configuration scores, and the other network."""
-        both = self.network, self.average
-        return both if self.config.weights == "last" else both[::-1]
-
-    def keep(self) -> None:
-        """Keep copies of the current networks."""
-        self.kept = copy.deepcopy(self.scored_and_other)
 
 
 class Fitted(nn.Module):
@@ -169,7 +134,7 @@ def _images(pixels: Tensor, config: TrainingConfig) -> Tensor:
     return scale_pixels(pixels, config.normalize).view(-1, 1, side, side)
 
 
-def train_steps(lane: OwnLane) -> Iterator[Tensor]:
+def train_steps(lane: Lane[nn.Module]) -> Iterator[Tensor]:
     """Train batch by batch; yield loss, correct answers and images of each, summed, `(3,)`.
 
     As in the engine, a last batch of one image is skipped: BatchNorm cannot train on it.
@@ -179,23 +144,24 @@ def train_steps(lane: OwnLane) -> Iterator[Tensor]:
     is_whole = config.model is not None and config.model.kind == "estimator"
     size = len(shuffled) if is_whole else config.batch_size
     batches = [batch for batch in torch.split(shuffled, size) if len(batch) > 1]
-    learned = learned_by(lane.network)
+    learned = learned_by(lane.weights)
     with _seeded(lane.seeds, DROPOUT, epoch, device=lane.device):
-        lane.network.train()
+        lane.weights.train()
         for number, batch in enumerate(batches, start=1):
             drawn = draw_changes(config, seeds=lane.seeds, epoch=epoch, positions=batch)
             pixels = augment(data.pixels[batch], config, drawn)
             labels = data.labels[batch]
-            if isinstance(lane.network, Fitted):
-                _run(config, data.code, lane.network.fit, _images(pixels, config), labels)
+            if isinstance(lane.weights, Fitted):
+                _run(config, data.code, lane.weights.fit, _images(pixels, config), labels)
             with torch.set_grad_enabled(bool(learned)):
-                logits = read(lane.network, pixels, config, data.code)
+                logits = read(lane.weights, pixels, config, data.code)
                 loss = mean_loss(config, logits, labels, data.class_weights)
             with torch.no_grad():
                 if learned:
-                    gradients = _run(config, data.code, _gradients, loss, learned)
+                    options = {"allow_unused": True, "materialize_grads": True}
+                    found = _run(config, data.code, torch.autograd.grad, loss, learned, **options)
                     rate, scratch = lane.progress.rate, lane.scratch
-                    update(config, lane.moments, learned, gradients, rate, scratch)
+                    update(config, lane.moments, learned, [*found], rate, scratch)
                     _average(lane, is_last=number == len(batches))
                 n_right = (answers(logits) == labels).sum()
                 sums = loss * len(batch), n_right, torch.tensor(len(batch))
@@ -203,7 +169,7 @@ def train_steps(lane: OwnLane) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def read_logits(lane: OwnLane, network: nn.Module, positions: Tensor) -> Tensor:
+def read_logits(lane: Lane[nn.Module], network: nn.Module, positions: Tensor) -> Tensor:
     """Return the logits `(positions, outputs)` of images in evaluation mode."""
     with _seeded(lane.seeds, DROPOUT, device=lane.device):
         network.eval()
@@ -218,23 +184,18 @@ def piece_of(config: TrainingConfig) -> int:
     return max(1, _PIECE // config.image_size**2)
 
 
-def _gradients(loss: Tensor, learned: list[Tensor]) -> list[Tensor]:
-    found = torch.autograd.grad(loss, learned, allow_unused=True, materialize_grads=True)
-    return list(found)
-
-
 def learned_by(network: nn.Module) -> list[Tensor]:
     """Return the trainable parameters."""
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
-def _average(lane: OwnLane, *, is_last: bool) -> None:
+def _average(lane: Lane[nn.Module], *, is_last: bool) -> None:
     """Move the average towards the weights if it is due; integers are copied."""
     lane.n_steps += 1
     share = average_share(lane.n_steps, lane.n_averaged, is_last=is_last)
     if share is None:
         return
-    values = lane.network.state_dict()
+    values = lane.weights.state_dict()
     # Layers may share a tensor, which then has several names.
     means = {mean.data_ptr(): (name, mean) for name, mean in lane.average.state_dict().items()}
     for name, mean in means.values():

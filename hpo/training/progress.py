@@ -1,18 +1,25 @@
-"""The measurements of a training so far, their consequences, and the metrics."""
+"""The state of a training: its weights, its measurements and their consequences; the metrics."""
 
+import copy
 import math
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from hpo.config import TrainingConfig
 from hpo.errors import TrainingError
 from hpo.stats import auroc
+from hpo.training.device import Device
 from hpo.training.engine import Epoch, Metrics, Probabilities, of_label, predicted
-from hpo.training.optimizers import learning_rates, plateau_step
+from hpo.training.images import LaneData
+from hpo.training.layers import Parameters, Scratch
+from hpo.training.optimizers import Moments, learning_rates, plateau_step
+
+W = TypeVar("W", Parameters, nn.Module)
 
 # Ten changes cost as much as an epoch. This must not depend on the total number of epochs, as a
 # training may be extended.
@@ -71,6 +78,42 @@ class Progress:
         Without early stopping, or if no validation loss was a number, the last one.
         """
         return self.kept_epoch or self.epoch
+
+
+@dataclass(kw_only=True)
+class Lane(Generic[W]):
+    """The state of one training, of the built-in network or of a custom one.
+
+    `average` is that of the weights after the first `n_averaged` of `n_steps` steps. `kept` are
+    the scored and the other weights kept by early stopping, if any. Lanes share `scratch`.
+    """
+
+    device: Device
+    scratch: Scratch
+    data: LaneData
+    seeds: Tensor
+    weights: W
+    average: W
+    moments: Moments
+    progress: Progress
+    n_steps: int = 0
+    n_averaged: int = 0
+    kept: tuple[W, W] | None = None
+
+    @property
+    def config(self) -> TrainingConfig:
+        """The configuration; a training that is extended to more epochs gets another one."""
+        return self.progress.config
+
+    @property
+    def scored_and_other(self) -> tuple[W, W]:
+        """The weights that the configuration scores, and the others."""
+        both = self.weights, self.average
+        return both if self.config.weights == "last" else both[::-1]
+
+    def keep(self) -> None:
+        """Keep copies of the current weights."""
+        self.kept = copy.deepcopy(self.scored_and_other)
 
 
 def note_epoch(progress: Progress, metrics: Epoch) -> bool:

@@ -23,7 +23,7 @@ from hpo.training.cohort import kind_of, open_cohort, train_epoch, train_steps
 from hpo.training.device import EVALUATION_PIXELS, Device, computing, use_huge_pages
 from hpo.training.engine import Epoch, LaneEpoch, TrainingResult, result_of
 from hpo.training.images import Images
-from hpo.training.lane import AnyLane, Lane, measure_epoch, open_lane, read_losses, read_result
+from hpo.training.lane import AnyLane, measure_epoch, open_lane, read_losses, read_result
 from hpo.training.layers import Scratch
 from hpo.training.machine import lane_bytes
 from hpo.training.progress import STRESS_EVERY, note_epoch, root_of
@@ -119,8 +119,7 @@ class StackedStack:
         """
         cohorts: dict[tuple[object, ...], list[AnyLane]] = {}
         for lane in sorted(lanes, key=lambda lane: -len(lane.data.train)):
-            kind = kind_of(lane) if isinstance(lane, Lane) else (id(lane),)
-            cohorts.setdefault(kind, []).append(lane)
+            cohorts.setdefault(kind_of(lane), []).append(lane)
         measured: list[tuple[AnyLane, Epoch]] = []
         for cohort in cohorts.values():
             with computing(cohort[0].config, self._device):
@@ -176,11 +175,9 @@ def run_epoch(lanes: Sequence[AnyLane]) -> list[Epoch]:
 
 
 def _train_epoch(lanes: Sequence[AnyLane]) -> list[Tensor]:
-    of_mlp = [lane for lane in lanes if isinstance(lane, Lane)]
-    if of_mlp:
-        return train_epoch(of_mlp)
-    each = (own.train_steps(lane) for lane in lanes if isinstance(lane, own.OwnLane))
-    return [torch.stack(list(steps)).sum(0) for steps in each]
+    if not lanes[0].config.model:
+        return train_epoch(lanes)
+    return [torch.stack(list(own.train_steps(lane))).sum(0) for lane in lanes]
 
 
 def seconds_per_epoch(
@@ -252,7 +249,7 @@ def _time_training(lane: AnyLane, max_seconds: float) -> float:
 
 
 def _steps(lane: AnyLane) -> Iterator[object]:
-    return train_steps(open_cohort([lane])) if isinstance(lane, Lane) else own.train_steps(lane)
+    return own.train_steps(lane) if lane.config.model else train_steps(open_cohort([lane]))
 
 
 def _seconds(device: Device, do: Callable[..., object], *arguments: object) -> float:

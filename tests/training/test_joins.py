@@ -9,7 +9,7 @@ from hpo.data.dataset import TrainingData
 from hpo.training import stack
 from hpo.training.device import Device
 from hpo.training.engine import Epoch, LaneEpoch
-from hpo.training.lane import Lane
+from hpo.training.lane import AnyLane
 from tests.training.together import Job, add, assert_bitwise_equal, train_alone
 
 BASE = TrainingConfig(
@@ -57,7 +57,7 @@ class Trainings:
 def trainings(monkeypatch: pytest.MonkeyPatch, data: TrainingData, place: Device) -> Trainings:
     made, run_epoch = Trainings(data, place), stack.run_epoch
 
-    def note(lanes: Sequence[Lane]) -> list[Epoch]:
+    def note(lanes: Sequence[AnyLane]) -> list[Epoch]:
         made.n_trained += len(lanes)
         return run_epoch(lanes)
 

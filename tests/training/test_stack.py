@@ -16,7 +16,7 @@ from hpo.training import lane as lanes
 from hpo.training import stack as engine
 from hpo.training.device import Device
 from hpo.training.engine import Epoch, TrainingResult
-from hpo.training.lane import Lane
+from hpo.training.lane import AnyLane
 from hpo.training.stack import open_stack
 from tests.training.conftest import Train
 from tests.training.together import (
@@ -62,7 +62,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Fill a list with the size of every cohort that is trained."""
     found, run_epoch = [], engine.run_epoch
 
-    def note(lanes: Sequence[Lane]) -> list[Epoch]:
+    def note(lanes: Sequence[AnyLane]) -> list[Epoch]:
         found.append(len(lanes))
         return run_epoch(lanes)
 
