@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hpo.training.augmentation import centers, warp
+
 TEMPLATE: Final = "align.template"
 """The template's name among exported weights."""
 
@@ -64,24 +66,14 @@ def _shrink(images: Tensor) -> Tensor:
     return F.interpolate(values, shape, mode="bilinear", antialias=True)[:, 0]
 
 
-def _centers(n: int) -> Tensor:
-    """Return the centers of pixels between -1 and 1."""
-    return (2 * torch.arange(n) + 1) / n - 1
-
-
 def _move(images: Tensor, pose: Tensor) -> Tensor:
     """Move float images by `pose` `(images, 5)`; the border is extended outside."""
     right, down, across, along, half = pose.unbind(1)
     # Vectorized sine and cosine may round differently at the end of an array; these do not.
     cos, sin = (1 - half**2) / (1 + half**2), 2 * half / (1 + half**2)
-    wide, high, u = 1 + across, 1 + along, _centers(images.shape[1])
-    grid = images.new_empty(*images.shape, 2)
+    wide, high, u = 1 + across, 1 + along, centers(images.shape[1], images)
     parts = ((wide * cos, -high * sin, right), (wide * sin, high * cos, down))
-    for axis, (by_column, by_row, shift) in enumerate(parts):
-        columns = by_column[:, None] * u + shift[:, None]
-        torch.add(columns[:, None, :], (by_row[:, None] * u)[:, :, None], out=grid[..., axis])
-    moved = F.grid_sample(images[:, None], grid, padding_mode="border", align_corners=False)
-    return moved[:, 0]
+    return warp(images, [(a[:, None] * u + s[:, None], b[:, None] * u) for a, b, s in parts])
 
 
 def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
@@ -90,7 +82,7 @@ def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
     Sums run along single rows, never through a matrix product, so that an image has the same bits
     alone and among others.
     """
-    u = _centers(SIDE)
+    u = centers(SIDE, images)
     fade = torch.exp(-((u / _WINDOW) ** 4))
     window = (fade[:, None] * fade).flatten()
     window = window / window.sum()

@@ -3,6 +3,7 @@
 Flip, pose, exposure, then one rounding to gray levels. Inactive changes cost nothing.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import torch
@@ -70,18 +71,25 @@ def change_pose(images: Tensor, pose: Tensor) -> Tensor:
     # Rows of the matrix from a position in the result, in -1..1, to one in the image.
     across = torch.stack([wide * cos, wide * (shear * cos - sin), -2 * right], 1)
     along = torch.stack([high * sin, high * (shear * sin + cos), -2 * down], 1)
-    n, height, width = images.shape
-    # The centers of pixels between -1 and 1.
-    x, y = (
-        (2 * torch.arange(m, dtype=images.dtype, device=images.device) + 1) / m - 1
-        for m in (width, height)
-    )
+    y, x = (centers(n, images) for n in images.shape[1:])
+    return warp(images, [(x * m[:, :1], y * m[:, 1:2] + m[:, 2:]) for m in (across, along)])
+
+
+def centers(n: int, images: Tensor) -> Tensor:
+    """Return the centers of n pixels between -1 and 1, in the type of these images."""
+    return (2 * torch.arange(n, dtype=images.dtype, device=images.device) + 1) / n - 1
+
+
+def warp(images: Tensor, axes: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return float images at other places, -1..1; the border is repeated outside.
+
+    The places along x, then y, are sums of a part by column `(images, width)` and one by row
+    `(images, height)`.
+    """
     # F.affine_grid is a matrix product that takes three times as long as everything else.
-    grid = images.new_empty(n, height, width, 2)
-    for axis, matrix in enumerate((across, along)):
-        row = x * matrix[:, :1]
-        column = y * matrix[:, 1:2] + matrix[:, 2:]
-        torch.add(row[:, None, :], column[:, :, None], out=grid[..., axis])
+    grid = images.new_empty(*images.shape, 2)
+    for axis, (columns, rows) in enumerate(axes):
+        torch.add(columns[:, None, :], rows[:, :, None], out=grid[..., axis])
     moved = F.grid_sample(images[:, None], grid, padding_mode="border", align_corners=False)
     return moved[:, 0]
 
