@@ -32,10 +32,8 @@ class ThresholdRule:
     @property
     def text(self) -> str:
         """The rule as typed: `0.5`, `youden`, `sensitivity=0.95`."""
-        prefix = {"fixed": "", "youden": "youden", "sensitivity": "sensitivity="}[self.kind]
-        return (
-            prefix if self.kind == "youden" else f"{prefix}{repr(self.value).removesuffix('.0')}"
-        )
+        number = repr(self.value).removesuffix(".0")
+        return {"fixed": number, "youden": "youden"}.get(self.kind, f"sensitivity={number}")
 
     @property
     def is_chosen(self) -> bool:

@@ -1,7 +1,6 @@
 """The plain answer of a study: the finding, its quality, and the next step."""
 
 import shlex
-from dataclasses import replace
 from statistics import fmean
 from typing import Final
 
@@ -32,18 +31,20 @@ def answer(summary: StudySummary, evaluation: Evaluation | None = None) -> Answe
     pairs = verdict.pairs if verdict else ()
     is_open = any(pair.answer in ("undecided", "untested") for pair in pairs)
     quality, is_good = _quality(summary)
-    found = Answer(
+    on_test = (evaluation and evaluation_sentence(evaluation, summary)) or ""
+    purpose, command = _next(summary, is_tested=bool(on_test))
+    return Answer(
         finding=_finding(summary),
         quality=quality,
         settings=_settings(summary) if summary.record.kind == "search" else "",
-        on_test=(evaluation and evaluation_sentence(evaluation, summary)) or "",
+        on_test=on_test,
+        purpose=purpose,
+        command=command,
         is_clear=not (is_open or summary.n_left)
         and summary.best is not None
         and not summary.shortfall(summary.best),
         is_good=is_good,
     )
-    purpose, command = _next(summary, is_tested=bool(found.on_test))
-    return replace(found, purpose=purpose, command=command)
 
 
 def _settings(summary: StudySummary) -> str:

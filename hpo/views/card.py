@@ -1,9 +1,9 @@
 """The card of an exported model: what it is, its data, its results and its limits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from hpo.data.dataset import SYNTHETIC
-from hpo.evaluate.records import Ensemble, Evaluated, Evaluation
+from hpo.evaluate.records import Evaluation
 from hpo.storage.url import named
 from hpo.study.summary import Configuration, StudySummary, sentences
 from hpo.study.test_access import statements
@@ -21,12 +21,22 @@ def model_card(
     has_program: bool,
 ) -> str:
     """Return the model card as Markdown. `has_program`: model.pt2 and predict.py exist."""
+    data = summary.record.data
+    rule = "None: the prediction is the most likely class."
+    if len(data.class_names) == 2:
+        rule = f"A probability above {threshold:.6g} means {data.class_names[1]}. To change it: "
+        rule += "`hpo export STUDY --threshold`."
     parts = {
         f"# Model of {summary.name}": _what(summary, best, has_program),
         "## How it was chosen": _chosen(summary, best),
-        "## Data": _data(summary),
+        "## Data": [
+            f"{data.title} (fingerprint {data.fingerprint[:8]}): {data.n_train:,} training, "
+            f"{data.n_validation:,} validation and {data.n_test:,} test images.",
+            *filter(None, [data.makeup]),
+            *data.notes,
+        ],
         "## Metrics": _metrics(summary, best, evaluation),
-        "## Threshold": _threshold(summary.record.data.class_names, threshold),
+        "## Threshold": [rule],
         "## Limits": _limits(summary, best),
         "## Made with": [
             ", ".join(f"{name} {version}" for name, version in versions().items()) + ".",
@@ -58,16 +68,6 @@ def _what(summary: StudySummary, best: Configuration, has_program: bool) -> Iter
     )
 
 
-def _threshold(class_names: Sequence[str], threshold: float) -> Iterator[str]:
-    if len(class_names) > 2:
-        yield "None: the prediction is the most likely class."
-    else:
-        yield (
-            f"A probability above {threshold:.6g} means {class_names[1]}. To change it: "
-            "`hpo export STUDY --threshold`."
-        )
-
-
 def _chosen(summary: StudySummary, best: Configuration) -> Iterator[str]:
     record, n = summary.record, len(summary.configurations)
     how = f"The best of {n} configurations" if n > 1 else "The only configuration"
@@ -76,16 +76,6 @@ def _chosen(summary: StudySummary, best: Configuration) -> Iterator[str]:
     yield from sentences(summary)
     fields = (f"{name} {value}" for name, value in best.config.to_mapping().items())
     yield f"All hyperparameters: {', '.join(fields)}."
-
-
-def _data(summary: StudySummary) -> Iterator[str]:
-    data = summary.record.data
-    yield (
-        f"{data.title} (fingerprint {data.fingerprint[:8]}): {data.n_train:,} training, "
-        f"{data.n_validation:,} validation and {data.n_test:,} test images."
-    )
-    yield from filter(None, [data.makeup])
-    yield from data.notes
 
 
 def _metrics(
@@ -106,17 +96,12 @@ def _metrics(
             f"`hpo evaluate {named(summary.name, summary.storage)}` uses it; then export again."
         )
         return
-    yield _table(one.ensemble or one, evaluation)
-    yield from statements(summary.openings, n_complete=summary.count("complete"))
-
-
-def _table(found: Evaluated | Ensemble, evaluation: Evaluation) -> str:
-    """Return the metrics of the model on the test set as a table."""
     rule = f", threshold {evaluation.threshold}" if len(evaluation.classes) == 2 else ""
     title = f"Test, {evaluation.n_images:,} images of {evaluation.n_patients:,} patients{rule}"
-    cells = metric_cells(found.metrics, "{} | {} to {}")
+    cells = metric_cells((one.ensemble or one).metrics, "{} | {} to {}")
     rows = (f"| {n} | {cell if '|' in cell else f'{cell} | '} |" for n, cell in cells.items())
-    return "\n".join([f"| {title} | | 95 % interval |", "|---|---|---|", *rows])
+    yield "\n".join([f"| {title} | | 95 % interval |", "|---|---|---|", *rows])
+    yield from statements(summary.openings, n_complete=summary.count("complete"))
 
 
 def _limits(summary: StudySummary, best: Configuration) -> Iterator[str]:
