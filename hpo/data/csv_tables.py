@@ -143,22 +143,6 @@ def _leave_out(
     notes.append(f"Left out: {len(names):,} of the images that {source.name} names: missing.")
 
 
-def _tested(list_of_tests: Path, find: _Find, manifest: Manifest, notes: list[str]) -> set[str]:
-    """Return the images of a list: a name on each line, which other words may surround."""
-    try:
-        listed = list_of_tests.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as problem:
-        raise DataError(
-            f"The list of test images {list_of_tests} cannot be read: {problem}. It must hold one "
-            "image per line."
-        ) from None
-    of_line = {line: {find(word) or "" for word in (line, *line.split())} for line in listed}
-    tested = set[str]().union(*of_line.values()) - {""}
-    missing = [line for line, found in of_line.items() if line.strip() and not any(found)]
-    _leave_out(missing, list_of_tests, notes, is_allowed=manifest.skip_broken and bool(tested))
-    return tested
-
-
 def _splits(
     images: Sequence[str],
     find: _Find,
@@ -168,7 +152,20 @@ def _splits(
     notes: list[str],
 ) -> Callable[[str, str], int | None]:
     """Return a function that finds the split of an image: by test list, cell or folder."""
-    tested = _tested(base / manifest.test, find, manifest, notes) if manifest.test else set()
+    tested = set[str]()
+    if manifest.test:  # A name on each line, which other words may surround.
+        tests = base / manifest.test
+        try:
+            listed = tests.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, ValueError) as problem:
+            raise DataError(
+                f"The list of test images {tests} cannot be read: {problem}. It must hold one "
+                "image per line."
+            ) from None
+        of_line = {line: {find(word) or "" for word in (line, *line.split())} for line in listed}
+        tested = tested.union(*of_line.values()) - {""}
+        missing = [line for line, found in of_line.items() if line.strip() and not any(found)]
+        _leave_out(missing, tests, notes, is_allowed=manifest.skip_broken and bool(tested))
     tops = {image: SPLIT_NAMES.get(image.partition("/")[0].casefold()) for image in images}
     has_splits = len({*tops.values()}) > 1
 
