@@ -29,10 +29,10 @@ class LaneData:
 
     `pixels` `(images, height * width)` holds pool and test images, `labels` `(pool,)` no test
     label; `class_weights` `(classes,)` are loss factors; `train`, `validation` and `test` are
-    positions among the pixels. `fold` and `known_labels` hold the same for numpy, and `patients`
-    `(pool,)` numbers the patient of each image. `stressed` `(changes, pool, height * width)` is
-    the pool under the stress battery, if requested. Aligned images have the `template` they are
-    aligned to, and `stressed` then holds only validation images. `code` is as in `TrainingData`.
+    positions among the pixels. `source` is the data set, and `fold` its split. `stressed`
+    `(changes, pool, height * width)` is the pool under the stress battery, if requested. Aligned
+    images have the `template` they are aligned to, and `stressed` then holds only validation
+    images.
     """
 
     pixels: Tensor
@@ -41,12 +41,10 @@ class LaneData:
     train: Tensor
     validation: Tensor
     test: Tensor
+    source: TrainingData
     fold: Fold
-    known_labels: NDArray[np.uint8]
-    patients: NDArray[np.int64]
     stressed: Tensor | None = None
     template: Pixels | None = None
-    code: str | None = None
 
     def under_changes(self) -> dict[str, "LaneData"]:
         """Return the lane's images under each change of the stress battery, as in `stressed`."""
@@ -155,12 +153,10 @@ class Images:
             train=torch.tensor(split.train, device=device),
             validation=torch.tensor(split.validation, device=device),
             test=torch.arange(data.n_pool, data.n_pool + data.n_test, device=device),
+            source=data,
             fold=split,
-            known_labels=data.labels,
-            patients=np.arange(data.n_pool) if data.patients is None else data.patients,
             stressed=stressed,
             template=template,
-            code=data.code,
         )
 
     def clear(self) -> None:

@@ -50,7 +50,7 @@ def open_lane(
     seeds = seeds_of(seed, device=device.torch)
     weights: _Read
     if config.model:
-        weights = own.open_network(config, data.code, seed=seed, device=device)
+        weights = own.open_network(config, data.source.code, seed=seed, device=device)
         learned = own.learned_by(weights)
     else:
         weights = _first_parameters(config, seeds, device.dtype)
@@ -160,6 +160,7 @@ def read_result(lane: AnyLane) -> TrainingResult:
     """Return the result of a training, with its kept weights."""
     start, data, progress = time.perf_counter(), lane.data, lane.progress
     (scored, other), images = lane.kept or lane.scored_and_other, data.fold.validation
+    patients = data.source.patients
     _note_stress(lane, scored, progress.last_kept)
     train = read_losses(lane, scored, data.train)
     _, on_validation, on_test = _read_kept(lane, scored)
@@ -180,8 +181,8 @@ def read_result(lane: AnyLane) -> TrainingResult:
         versions=versions(),
         stress=progress.stress,
         validation_images=tuple(images.tolist()),
-        validation_labels=tuple(data.known_labels[images].tolist()),
-        validation_patients=tuple(data.patients[images].tolist()),
+        validation_labels=tuple(data.source.labels[images].tolist()),
+        validation_patients=tuple((images if patients is None else patients[images]).tolist()),
         other=of_other,
     )
     return TrainingResult(run, weights)
@@ -221,7 +222,7 @@ def _note_stress(lane: AnyLane, read: _Read, epoch: int) -> None:
 
 def metrics_of(readings: Tensor, data: LaneData, images: Indices) -> Metrics:
     """Return the metrics of some images; `readings` are as returned by `read_losses`."""
-    labels = data.known_labels[images]
+    labels = data.source.labels[images]
     return measure(_array(readings[1:], len(images)), labels, loss=float(readings[0]))
 
 

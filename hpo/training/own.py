@@ -139,7 +139,7 @@ def train_steps(lane: Lane[nn.Module]) -> Iterator[Tensor]:
 
     As in the engine, a last batch of one image is skipped: BatchNorm cannot train on it.
     """
-    config, data, epoch = lane.config, lane.data, lane.progress.epoch
+    config, data, epoch, code = lane.config, lane.data, lane.progress.epoch, lane.data.source.code
     shuffled = data.train[order(lane.seeds, len(data.train), ORDER, epoch)[0]]
     is_whole = config.model is not None and config.model.kind == "estimator"
     size = len(shuffled) if is_whole else config.batch_size
@@ -152,14 +152,14 @@ def train_steps(lane: Lane[nn.Module]) -> Iterator[Tensor]:
             pixels = augment(data.pixels[batch], config, drawn)
             labels = data.labels[batch]
             if isinstance(lane.weights, Fitted):
-                _run(config, data.code, lane.weights.fit, _images(pixels, config), labels)
+                _run(config, code, lane.weights.fit, _images(pixels, config), labels)
             with torch.set_grad_enabled(bool(learned)):
-                logits = read(lane.weights, pixels, config, data.code)
+                logits = read(lane.weights, pixels, config, code)
                 loss = mean_loss(config, logits, labels, data.class_weights)
             with torch.no_grad():
                 if learned:
                     options = {"allow_unused": True, "materialize_grads": True}
-                    found = _run(config, data.code, torch.autograd.grad, loss, learned, **options)
+                    found = _run(config, code, torch.autograd.grad, loss, learned, **options)
                     rate, scratch = lane.progress.rate, lane.scratch
                     update(config, lane.moments, learned, [*found], rate, scratch)
                     _average(lane, is_last=number == len(batches))
@@ -173,9 +173,9 @@ def read_logits(lane: Lane[nn.Module], network: nn.Module, positions: Tensor) ->
     """Return the logits `(positions, outputs)` of images in evaluation mode."""
     with _seeded(lane.seeds, DROPOUT, device=lane.device):
         network.eval()
-        pieces = torch.split(positions, piece_of(lane.config))
+        data, pieces = lane.data, torch.split(positions, piece_of(lane.config))
         return torch.cat(
-            [read(network, lane.data.pixels[p], lane.config, lane.data.code) for p in pieces]
+            [read(network, data.pixels[p], lane.config, data.source.code) for p in pieces]
         )
 
 
