@@ -127,21 +127,14 @@ def _focal(logits: Tensor, targets: Tensor, gamma: Tensor | float) -> Tensor:
     return -(positive + (1 - targets) * (gamma * log_p).exp() * log_q)
 
 
-def _distance(compare: Callable[[Tensor, Tensor], Tensor]) -> _ImageLosses:
-    # The other class is equally far from its target, so the mean over both is that of one.
-    return lambda logits, targets, _: compare(log_odds(logits).sigmoid(), targets)
-
-
-_DISTANCES: Final[dict[Loss, Callable[[Tensor, Tensor], Tensor]]] = {
-    "l1": lambda p, t: (p - t).abs(),
-    "mse": lambda p, t: (p - t).square(),
-    "smooth_l1": lambda p, t: F.smooth_l1_loss(p, t, reduction="none"),
-}
 LOSSES: Final[dict[Loss, _ImageLosses]] = {
     "bce": _bce,
     "ce": lambda z, t, _: _cross_entropy(log_odds(z), t),
     "focal": _focal,
-    **{loss: _distance(compare) for loss, compare in _DISTANCES.items()},
+    # The other class is equally far from its target, so the mean over both is that of one.
+    "l1": lambda z, t, _: (log_odds(z).sigmoid() - t).abs(),
+    "mse": lambda z, t, _: (log_odds(z).sigmoid() - t).square(),
+    "smooth_l1": lambda z, t, _: F.smooth_l1_loss(log_odds(z).sigmoid(), t, reduction="none"),
 }
 
 
@@ -151,13 +144,11 @@ def _focal_of_many(logits: Tensor, targets: Tensor, gamma: Tensor | float) -> Te
     return -(targets * (gamma * log_q).exp() * log_p).sum(-1)
 
 
-def _distance_of_many(compare: Callable[[Tensor, Tensor], Tensor]) -> _ImageLosses:
-    return lambda logits, targets, _: compare(logits.softmax(-1), targets).mean(-1)
-
-
 _LOSSES_OF_MANY: Final[dict[Loss, _ImageLosses]] = {
     "bce": lambda z, t, _: _cross_entropy(z, t).mean(-1),
     "ce": lambda z, t, _: -(t * z.log_softmax(-1)).sum(-1),
     "focal": _focal_of_many,
-    **{loss: _distance_of_many(compare) for loss, compare in _DISTANCES.items()},
+    "l1": lambda z, t, _: (z.softmax(-1) - t).abs().mean(-1),
+    "mse": lambda z, t, _: (z.softmax(-1) - t).square().mean(-1),
+    "smooth_l1": lambda z, t, _: F.smooth_l1_loss(z.softmax(-1), t, reduction="none").mean(-1),
 }
