@@ -31,19 +31,20 @@ def show_dataset(dataset: Dataset, folds: Sequence[Fold]) -> tuple[dict[str, Any
         f"{kind} (training + validation images): {parts}",
         f"Fingerprint: {dataset.fingerprint}",
     ]
-    document = _identity(dataset) | {
+    document, table = _show_splits(dataset, notes)
+    document |= {
         "image_sizes": {"smallest": smallest, "largest": largest},
         "folds": [
             {"n_train": len(fold.train), "n_validation": len(fold.validation)} for fold in folds
         ],
     }
-    return document, _splits_table(dataset, notes)
+    return document, table
 
 
 def show_audit(dataset: Dataset, audit: Audit) -> tuple[dict[str, Any], Table]:
     """Return an audit as JSON and as a table."""
-    table = _splits_table(dataset, [*_findings(dataset, audit)])
-    return _identity(dataset) | asdict(audit), table
+    document, table = _show_splits(dataset, [*_findings(dataset, audit)])
+    return document | asdict(audit), table
 
 
 def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
@@ -75,8 +76,17 @@ def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
         yield from _some([_equal_text(one.files) for one in found])
 
 
-def _identity(dataset: Dataset) -> dict[str, Any]:
-    return {
+def _show_splits(dataset: Dataset, notes: Sequence[str]) -> tuple[dict[str, Any], Table]:
+    """Count the images and patients of each nonempty split."""
+    splits, rows = [], []
+    for split, name in SPLITS.items():
+        if len(where := dataset.where(split)):
+            classes = count_classes(dataset.class_names, dataset.labels[where])
+            n_patients = len(np.unique(dataset.patients[where]))
+            splits.append({"split": name, "classes": classes, "n_patients": n_patients})
+            patients = f"{n_patients:,}" if dataset.has_patients else DASH
+            rows.append(Row((name, *(f"{n:,}" for n in classes.values()), patients)))
+    document = {
         "name": dataset.name,
         "source": dataset.source,
         "format": dataset.format,
@@ -86,31 +96,10 @@ def _identity(dataset: Dataset) -> dict[str, Any]:
         "bits": dataset.bits or 8,
         "notes": list(dataset.notes),
         "fingerprint": dataset.fingerprint,
-        "splits": _splits(dataset),
+        "splits": splits,
     }
-
-
-def _splits(dataset: Dataset) -> list[dict[str, Any]]:
-    """Count the images and patients of each nonempty split."""
-    return [
-        {
-            "split": name,
-            "classes": count_classes(dataset.class_names, dataset.labels[where]),
-            "n_patients": len(np.unique(dataset.patients[where])),
-        }
-        for split, name in SPLITS.items()
-        if len(where := dataset.where(split))
-    ]
-
-
-def _splits_table(dataset: Dataset, notes: Sequence[str]) -> Table:
-    rows = []
-    for found in _splits(dataset):
-        patients = f"{found['n_patients']:,}" if dataset.has_patients else DASH
-        classes = (f"{n:,}" for n in found["classes"].values())
-        rows.append(Row((found["split"], *classes, patients)))
     origin = "synthetic images" if dataset.is_phantom else dataset.format
-    return Table(
+    return document, Table(
         columns=(Column("split", "text"), *map(Column, (*dataset.class_names, "patients"))),
         rows=tuple(rows),
         notes=(*notes, *dataset.notes),
