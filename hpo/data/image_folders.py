@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -181,7 +181,11 @@ def patients_of(
     names = [file.rpartition(".")[0] for file in files]
     # Among files that differ only in the suffix, the first is the original.
     originals = dict(zip(reversed(names), reversed(files), strict=True))
-    copied = [_original(name, originals) for name in names]
+    # A number, as in NAME (1), is that of a copy only beside the original.
+    copied = [
+        match["name"] if match and (not match["count"] or match["name"] in originals) else None
+        for match in map(_VARIANT.fullmatch, names)
+    ]
     counts = Counter(copied)
     keys, n_copies = [], 0
     for file, name, original in zip(files, names, copied, strict=True):
@@ -200,14 +204,6 @@ def patients_of(
             keys[i] = key, is_known
         by = dicom.BY_TAG if is_known else by
     return by, keys, n_copies
-
-
-def _original(name: str, names: Collection[str]) -> str | None:
-    """Return the name of the original of a copy or variant."""
-    match = _VARIANT.fullmatch(name)
-    if match is None or (match["count"] and match["name"] not in names):
-        return None
-    return match["name"]
 
 
 def suffix_of(file: str) -> str:

@@ -169,7 +169,9 @@ def _fill(name: str, content: Mapping[str, object]) -> str:
     lets only its own two scripts run.
     """
     scripts = [plotly_script(), _file("page.js")]
-    frame = {"style": _file("page.css"), "scripts": scripts, "script_hashes": map(_hash, scripts)}
+    digests = [hashlib.sha256(script.encode()).digest() for script in scripts]
+    hashes = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
+    frame = {"style": _file("page.css"), "scripts": scripts, "script_hashes": hashes}
     return _templates().get_template(name).render(frame | dict(content))
 
 
@@ -190,8 +192,3 @@ def _templates() -> jinja2.Environment:
 
 def _file(name: str) -> str:
     return resources.files("hpo.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
