@@ -117,9 +117,9 @@ def test_studies_with_different_scores_are_compared_by_accuracy_and_that_is_said
     _, other = both.entries
     assert sought.best is not None
     assert other.configuration.number == sought.best.number
-    assert other.found is not None
+    assert other.configuration.judged_score
     accuracies = [r.validation("accuracy") or 0.0 for r in sought.best.judged]
-    assert other.found.mean == pytest.approx(fmean(accuracies))
+    assert other.configuration.judged_score.mean == pytest.approx(fmean(accuracies))
     (pair,) = both.verdict.pairs
     assert pair.n_pairs == 4
     assert "Compared by validation accuracy. Chosen by another score: " in both.notes[0]

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from hpo.errors import StudyError, fault_list
 from hpo.space.records import value_text
-from hpo.stats import Interval, SweepComparison
+from hpo.stats import SweepComparison
 from hpo.storage.runs import RunStore
 from hpo.storage.url import storage_option
 from hpo.study.intervals import compare_repeats, mean_score
@@ -29,14 +29,10 @@ class Entry:
     configuration: Configuration
 
     @property
-    def found(self) -> Interval | None:
-        """The mean over the compared repeats: the new ones of a finalist."""
-        return self.configuration.judged_score
-
-    @property
     def rank(self) -> float:
-        """A number that is higher for a better mean."""
-        return self.summary.record.score.rank(self.found.mean if self.found else None)
+        """A number that is higher for a better mean over the compared repeats."""
+        found = self.configuration.judged_score
+        return self.summary.record.score.rank(found.mean if found else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +148,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
                 "name": entry.name,
                 "study": entry.summary.name,
                 "number": entry.configuration.number,
-                **scored_document(entry.configuration, entry.found),
+                **scored_document(entry.configuration, entry.configuration.judged_score),
                 "n_repeats": len(entry.configuration.judged),
             }
             for entry in comparison.entries

@@ -274,7 +274,8 @@ def comparison_table(comparison: Comparison) -> Table:
     for entry in comparison.entries:
         configuration = entry.configuration
         counts = (len(configuration.judged), configuration.config.epochs)
-        cells = (entry.name, *score_cells(entry.found, comparison.score), *map(str, counts))
+        mean, interval = score_cells(configuration.judged_score, comparison.score)
+        cells = (entry.name, mean, interval, *map(str, counts))
         rows.append(Row(cells, "best" if entry is comparison.best else "plain"))
         if entry.summary.record.kind == "search":
             labels.append(f"{entry.name}: {configuration.label}")
