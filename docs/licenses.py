@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 HEAD = """\
 # Licenses
 
-Of every package that `constraints.txt` pins, as the package itself states it: what `hpo` needs to
-run, and what only its tests and its build need. The pages of studies hold plotly.js (MIT).
+The licenses of all packages that `constraints.txt` pins, as stated by the packages: those that
+`hpo` needs to run, and those for tests and build. Pages of studies contain plotly.js (MIT).
 Made by `python docs/licenses.py > docs/licenses.md`.
 
 | package | version | license |
