@@ -87,7 +87,7 @@ def measure_search(data: Path) -> dict[str, Any]:
         setattr(StackedStack, name, _timed(getattr(StackedStack, name), inside))
     plan = plan_search((), Settings(data=data, epochs=10, lanes=1, trials=20))
     with open_session(plan) as session:
-        # The folds and the pixels are prepared once, and are no part of asking or storing.
+        # The folds and the pixels are prepared once, and do not count as asking or storing.
         session.training_data.fold(0)
         session.training_data.pixels_at(TrainingConfig().image_size)
         seconds = _seconds(lambda: [None for _ in training_events(session)])

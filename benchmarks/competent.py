@@ -174,7 +174,7 @@ def run_captured_epoch(captured: CapturedLoop) -> float:
     train = loop.images.train[0]
     loop.model.train()
     order = train[torch.randperm(len(train), device=train.device)]
-    # What is left over for a last batch has another size, for which there is no graph.
+    # The last batch may have another size, for which there is no graph.
     for batch in order[: len(order) // size * size].split(size):
         captured.batch.copy_(batch)
         captured.graph.replay()

@@ -43,7 +43,7 @@ def main() -> None:
     )
     n_train = len(data.fold(FOLD).train)
     table = np.array([list(parts(config, n_train=n_train).values()) for config in configs])
-    # Columns of like size, and rows that count by their relative error.
+    # Columns of similar size, and rows weighted by their relative error.
     sizes = table.max(axis=0)
     found, _ = nnls(table / sizes / seconds[:, None], np.ones(len(seconds)))
     fitted = table @ (found / sizes)

@@ -14,7 +14,7 @@ from threading import Thread
 from tests.browser import BROWSER, FLAGS, POLICY
 
 _PATIENCE_S = 120
-# Two frames after a figure, what was drawn has been painted.
+# Two frames after a figure, it has been painted.
 _CLOCK = """<script>
 const frame = () => new Promise(requestAnimationFrame), newPlot = Plotly.newPlot, times = [];
 const n = document.querySelectorAll("script[data-figure]").length;

@@ -31,7 +31,7 @@ from benchmarks.rubbish.readers import READERS
 RESULTS = Path(__file__).parent / "results" / "fuzz.json"
 SEED = 20_261
 N_FIRST = 200
-# Beyond its seconds: for the imports, and for the last piece to be found to hang.
+# Additional seconds: for the imports, and to detect a hang of the last piece.
 _GRACE_S = 300
 _MEGABYTES = 2048
 _MISSING = "atheris is not installed: .venv/bin/pip install atheris==3.0.0 (Linux), or make fuzz"

@@ -75,7 +75,7 @@ stack = stack.open_stack(data, device=choose(sys.argv[2]))
 stack.add(TrainingConfig(image_size=int(sys.argv[3]), hidden=(64, 64, 64)), seed=0, fold=0)
 stack.step()
 """
-# hpo with so many bytes: of the GPU or, in a rehearsal, of each process.
+# hpo with this many bytes: of the GPU or, in a rehearsal, of each process.
 _SMALL_MEMORY = """
 import sys
 n_bytes = int(sys.argv.pop(1))
@@ -239,7 +239,7 @@ def _check_oracle(setting: Setting, place: Device) -> dict[str, float]:
         apart = np.abs(np.subtract(*both)).mean()
         for name, distance in zip(distances, (loss, float(apart)), strict=True):
             distances[name] = max(distances[name], distance)
-    # Probabilities are not judged: rounding moves them far where an epoch has learned little.
+    # Probabilities are not compared: rounding changes them much if an epoch learned little.
     if not distances["train_loss"] <= TOLERANCES[place.precision]:
         raise RuntimeError(f"{distances} is above {TOLERANCES[place.precision]}")
     return distances
@@ -263,7 +263,7 @@ def _check_twice(setting: Setting, folder: Path, *arguments: str) -> str:
 
 def _check_memory(setting: Setting, folder: Path) -> str:
     """Give eight wide lanes memory for about five: fewer must reach the same scores."""
-    if setting.device.type == "cpu":  # Lanes of some size beside what Python and torch take.
+    if setting.device.type == "cpu":  # Lanes as large as Python and torch.
         setting = replace(setting, config=setting.config.replace(image_size=128))
     config = setting.config.replace(hidden=(512, 64))
     grid = ("grid", "--param", "batch_size", "--values", "64,128", "--repeats", "4")

@@ -48,7 +48,7 @@ def disturb(case: Case, expected: dict[str, Any], *, n_kills: int, seed: int) ->
         end = time.monotonic() + chance.uniform(0.1, 2.0)
         while time.monotonic() < end and child.poll() is None:
             time.sleep(0.005)
-        # One that was faster than its killer cannot be disturbed any more.
+        # A command that has finished can no longer be killed.
         is_over = child.poll() is not None
         child.kill()
         if is_over:

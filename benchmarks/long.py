@@ -67,7 +67,7 @@ def main() -> None:
 def measure(n_trials: int, n_runs: int) -> dict[str, Any]:
     """Build both studies in this folder and time the commands that read them."""
     machine = describe_machine() | {"optuna": optuna.__version__}
-    # In a process of its own: a child begins with the peak memory of its parent.
+    # In a separate process: a child starts with the peak memory of its parent.
     builder = get_context("spawn").Process(target=build, args=(n_trials,))
     builder.start()
     builder.join()

@@ -79,7 +79,7 @@ def save_runs(long: LongStudy, runs: RunStore, *, every: int = 20) -> None:
     """Write the run files of the best hundred trainings, and of every n-th of the others."""
     complete = [i for i, trial in enumerate(long.trials) if trial.value is not None]
     best = sorted(complete, key=lambda i: -float(long.trials[i].value or 0))[:100]
-    # Below and above the threshold, or each of them would be told to look broken.
+    # Below and above the threshold, or each of them would get a warning.
     answers = tuple(i / 399 for i in range(400))
     for i in sorted({*best, *complete[::every]}):
         run = fake_run(long.curves[i], long.record.score)

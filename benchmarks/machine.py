@@ -10,7 +10,7 @@ from hpo.training import machine
 
 ROOT = Path(__file__).parents[1]
 
-# Real images beside the checkout, where there are any.
+# Real images next to the checkout, if there are any.
 REAL_DATA = ROOT.parent / "shared" / "data" / "chest_xray"
 
 

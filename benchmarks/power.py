@@ -202,7 +202,7 @@ def _answers(
         answers = ease[:, images] + luck[:, repeat, None] + noise > 0
         answers[0] &= rng.random(len(images)) >= worse_by / ACCURACY
         if scenario.collapse:
-            # One answer for all: right for one half of the images.
+            # One answer for all: correct for one half of the images.
             is_lost = rng.random(k) < scenario.collapse
             answers[is_lost] = images % 2 == rng.integers(2)
         right[:, repeat, images] = answers

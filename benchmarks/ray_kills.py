@@ -92,7 +92,7 @@ def _disturb(
         time.sleep(rng.uniform(*_PAUSE_S))
         kind = rng.choices(("actor", "node", "driver"), (5, 4, 1))[0]
         actors = _actors(cluster)
-        # A command that has not begun to train is left alone: it would never get there.
+        # A command that has not started to train is not killed: otherwise it would never start.
         if not actors or driver.poll() is not None or kills.total() >= most:
             continue
         if kind == "actor":

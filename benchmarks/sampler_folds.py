@@ -95,7 +95,7 @@ class FoldFunctions:
         self.phases = rng.uniform(0, 2 * math.pi, (N_FOLDS, _N_WAVES))
         self.size = found.of_fold * math.sqrt(N_FOLDS / (N_FOLDS - 1))
         self.effects = np.array(found.fold_effects)
-        # Noise as measured holds what the folds' functions say already.
+        # The measured noise already includes the functions of the folds.
         self.noise_left = found.rest / math.hypot(found.rest, found.of_fold)
 
     def __call__(self, params: Any, fold: int) -> float:

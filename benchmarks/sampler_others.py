@@ -83,7 +83,7 @@ class CmaEs(Remembering):
 
 
 class Smac(Remembering):
-    """SMAC3 with its defaults for hyperparameters (a random forest), a new model a proposal.
+    """SMAC3 with its defaults for hyperparameters (a random forest), a new one per proposal.
 
     It knows which hyperparameters are conditional.
     """

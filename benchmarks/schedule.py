@@ -26,7 +26,7 @@ def seconds_in_window(
     """
     places = [_Place() for _ in range(n_processes)]
     left = [work.n_epochs for work in works]
-    n_ended, n_begun, now = 0, 0, 0.0  # n_ended: those before it have, and it has not.
+    n_ended, n_begun, now = 0, 0, 0.0  # n_ended: the first one that has not ended.
     while n_ended < len(works):
         while (
             n_begun < min(len(works), n_ended + window)

@@ -9,7 +9,7 @@ from hpo.models import Range
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut (He et al. 2016); `stride` 2 halves the side."""
+    """Two convolutions with a shortcut (He et al. 2016); `stride` 2 halves the side."""
 
     def __init__(self, n_inputs: int, n: int, stride: int) -> None:
         super().__init__()

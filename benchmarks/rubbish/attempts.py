@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hpo.errors import HpoError
 
 HANG_S = 10
-# A loaded machine lets a reader wait that does not hang.
+# On a loaded machine a reader may wait without hanging.
 _LOADED = 10
 _LONGEST_MESSAGE = 60_000
 
@@ -95,7 +95,7 @@ def _in_time() -> Iterator[None]:
 
 
 def trap() -> Trap:
-    # Relative: every reader is run in the folder that is looked at.
+    # Relative: every reader is run in the folder that is checked.
     return Trap("exploded")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 INSTRUMENTED = ("hpo", "PIL", "numpy", "tomllib", "zipfile")
-# Zeros are the least of every choice: rubbish for which the bytes do not suffice ends in them.
+# Zeros are the smallest of every choice: rubbish made from too few bytes ends in them.
 _ZEROS = bytes(8192)
 
 
@@ -26,7 +26,7 @@ def main() -> None:
 
     program, name, n, place, *options = sys.argv
     folder = Path(place).resolve()
-    # All is imported and done in here, so that what a library loads late is instrumented too.
+    # Everything is imported and done in here, so that late imports are instrumented too.
     with atheris.instrument_imports(include=list(INSTRUMENTED)):
         from benchmarks.rubbish.counts import surroundings
 
@@ -38,7 +38,7 @@ def main() -> None:
                 row = read(content + _ZEROS)
                 (folder / "row.json").write_text(json.dumps(row), encoding="utf-8")
                 if row["n"] >= int(n):
-                    os.kill(os.getpid(), signal.SIGUSR1)  # libFuzzer ends in order.
+                    os.kill(os.getpid(), signal.SIGUSR1)  # libFuzzer ends cleanly.
 
             atheris.Setup([program, *options], one_input)
             atheris.Fuzz()

@@ -70,7 +70,7 @@ def config() -> dict[str, Any]:
 
 def read_exported(folder: Path, content: bytes) -> None:
     """Read weights whose file contains this configuration."""
-    # A plain model comes without values: whatever is in its memory.
+    # A plain model is not initialized: it has whatever is in its memory.
     state = plain_model(_CONFIG).state_dict()
     right = {name: torch.ones_like(tensor) for name, tensor in state.items()}
     said = {CONFIG_KEY: content.decode(errors="replace")}

@@ -27,7 +27,7 @@ again.
 class Findings:
     """Every rule judged, by the title of the test; a note says what that is made from.
 
-    `missing` names the data sets of the plan that are not there yet.
+    `missing` names the data sets of the plan that are still missing.
     """
 
     tables: Mapping[str, tuple[Judged, ...]]
@@ -47,7 +47,7 @@ def read_findings(path: Path) -> Findings:
     """Read what `to_json` wrote.
 
     Raises:
-        UsageError: it is not there, or is not such a document.
+        UsageError: it does not exist, or is not such a document.
     """
     try:
         return _FINDINGS.validate_json(path.read_bytes())
@@ -71,7 +71,7 @@ def document(findings: Findings) -> str:
 
 
 def choose(judged: Sequence[Judged]) -> str:
-    """Return the rule that the plan names: least regret in accuracy, not paid for in AUROC."""
+    """Return the rule that the plan names: lowest regret in accuracy, if that in AUROC allows."""
     (plain,) = (one for one in judged if one.rule == "accuracy")
     most = 2 * plain.regret["auroc"][0]
     allowed = [one for one in judged if one.regret["auroc"][0] <= most]
@@ -79,7 +79,7 @@ def choose(judged: Sequence[Judged]) -> str:
 
 
 def _summary(tables: Mapping[str, Sequence[Judged]]) -> str:
-    """Return what choosing costs in test accuracy, in a line for each table."""
+    """Return the regret in test accuracy, one line for each table."""
     default = DEFAULT_METRICS["search"]
     rows = [["tested on", "the plan's rule", SCORES[default].title, "plain accuracy"]]
     n_better = 0

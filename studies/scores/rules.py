@@ -29,7 +29,7 @@ SEARCH_SIZE: Final = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What the configurations say of some test images, as means over their repeats.
+    """The answers of the configurations for some test images, as means over their repeats.
 
     `is_right` is `(configurations, images)`; `ranks` `(configurations, ill, healthy)` is 1 where
     the ill image has the higher probability, a half for a tie. `is_ill` and `patients` are
@@ -52,7 +52,7 @@ class Answers:
         return weights
 
     def targets(self, weights: Floats | None = None) -> dict[str, Floats]:
-        """Return the targets of every configuration; images count as their weights say."""
+        """Return the targets of every configuration; images count by their weights."""
         w = np.ones(len(self.is_ill)) if weights is None else weights
         ill, healthy = w * self.is_ill, w * ~self.is_ill
         sensitivity = self.is_right @ ill / ill.sum()

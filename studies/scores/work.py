@@ -1,4 +1,4 @@
-"""Training what the experiment is about: random configurations, each with its repeats."""
+"""Trainings of the experiment: random configurations, each with its repeats."""
 
 import sys
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def write_shifted_phantom(folder: Path) -> Path:
 
 
 def _other_pose(images: Pixels) -> Pixels:
-    """Cut the left 5 and the upper 15 % off, as of a child who slipped down and leans."""
+    """Cut the left 5 and the upper 15 % off, as if a child had slipped down and leaned."""
     left, top = round(0.05 * _SIZE), round(0.15 * _SIZE)
     cut = (Image.fromarray(image[top:, left:]) for image in images)
     return np.stack([np.asarray(image.resize((_SIZE, _SIZE))) for image in cut])
