@@ -33,20 +33,20 @@ def data_folder(tmp_path: Path) -> Path:
 
 
 def noise(name: str, *shape: int) -> Pixels:
-    """Different images for different names, the same each time."""
+    """Return noise that depends only on the name."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     return random.integers(0, 256, shape, np.uint8)
 
 
 def write_images(folder: Path, names: Iterable[str]) -> None:
-    """Write an image per name; the name alone decides its pixels."""
+    """Write an image per name; its pixels depend only on the name."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise(Path(name).stem, 12, 16)).save(folder / name)
 
 
 def write_release(folder: Path) -> Path:
-    """Write the release's layout in small: six patients a class with two images, two in test."""
+    """Write a small release: six patients with two images in each class, and two for the test."""
     for i, image in ((i, image) for i in range(1, 7) for image in (1, 2)):
         names = (f"NORMAL/IM-{i:04}-{image:04}", f"PNEUMONIA/person{i}_virus_{10 * i + image}")
         write_images(folder, [f"train/{name}.png" for name in names])
@@ -60,10 +60,10 @@ def release(data_folder: Path) -> Path:
     return write_release(data_folder)
 
 
-def refusal(path: Path, **said: object) -> str:
-    """Return why the data there are not opened."""
+def refusal(path: Path, **options: object) -> str:
+    """Return the message when these data are refused."""
     with pytest.raises(DataError) as error:
-        open_data(path, Manifest.model_validate(said))
+        open_data(path, Manifest.model_validate(options))
     return str(error.value)
 
 
@@ -74,7 +74,7 @@ def make_dataset(
     patients: Iterable[str] | None = None,
     images: list[Pixels] | None = None,
 ) -> Dataset:
-    """Make a data set in memory from columns; the images are noise unless they are given."""
+    """Make a data set in memory; images are noise unless given."""
     labels = list(labels)
     own = images or [noise(str(i), 8, 8) for i in range(len(labels))]
     splits = list(split) if split else [0] * len(labels)

@@ -1,4 +1,4 @@
-"""The four .npy files and MedMNIST archives, and what is refused of both."""
+"""The four .npy files and MedMNIST archives: what is read and what is refused."""
 
 import zipfile
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def test_the_four_files_make_a_data_set(course: Path) -> None:
+def test_the_four_npy_files_are_read(course: Path) -> None:
     np.save(course / "covid.npy", np.zeros((6, 8, 8), np.uint8))
     np.save(course / "test_normal.npy", np.full((2, 10, 13), 2, np.uint8))
     dataset = open_data(course)
@@ -58,7 +58,7 @@ def test_the_four_files_make_a_data_set(course: Path) -> None:
     assert "(12 x 10 in normal.npy, 12 x 10 in pneumonia.npy, 13 x 10 in" in dataset.notes[1]
 
 
-def test_an_archive_makes_a_data_set(arrays: Arrays, write: Write) -> None:
+def test_an_archive_is_read(arrays: Arrays, write: Write) -> None:
     dataset = open_data(write(arrays))
     assert (dataset.format, dataset.name) == ("MedMNIST archive", "mnist")
     assert list(dataset.split) == [TRAIN] * 6 + [VALIDATION] * 4 + [TEST] * 2
@@ -69,7 +69,7 @@ def test_an_archive_makes_a_data_set(arrays: Arrays, write: Write) -> None:
         np.testing.assert_array_equal(image, arrays[f"{split}_images"][i])
 
 
-def test_splits_beside_training_may_be_absent_or_empty(
+def test_validation_and_test_splits_may_be_missing_or_empty(
     course: Path, arrays: Arrays, write: Write
 ) -> None:
     np.save(course / "test_normal.npy", np.empty((0, 10, 12), np.uint8))
@@ -93,7 +93,7 @@ def test_splits_beside_training_may_be_absent_or_empty(
     ],
     ids=["flat labels", "color", "one channel", "Fortran order"],
 )
-def test_other_forms_of_the_same_arrays_are_the_same_data(
+def test_other_layouts_of_the_same_arrays_are_the_same_data(
     arrays: Arrays, write: Write, change: Callable[[str, np.ndarray], np.ndarray]
 ) -> None:
     plain = open_data(write(arrays)).fingerprint
@@ -102,13 +102,13 @@ def test_other_forms_of_the_same_arrays_are_the_same_data(
 
 
 class _Trap:
-    """Says so when it is unpickled."""
+    """Fails the test when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (pytest.fail, ("it was unpickled",))
 
 
-def test_every_fault_of_the_files_is_named_and_nothing_is_unpickled(course: Path) -> None:
+def test_all_faults_of_npy_files_are_listed_and_nothing_is_unpickled(course: Path) -> None:
     np.save(course / "normal.npy", np.array([_Trap()], object), allow_pickle=True)
     np.save(course / "pneumonia.npy", np.zeros((5, 10, 12, 4), np.uint8))
     (course / "test_pneumonia.npy").unlink()
@@ -141,7 +141,7 @@ def test_every_fault_of_the_files_is_named_and_nothing_is_unpickled(course: Path
         ("train_labels", np.array([{}] * 6, object), "holds Python objects"),
     ],
 )
-def test_every_fault_of_an_archive_is_named(
+def test_all_faults_of_an_archive_are_listed(
     arrays: Arrays, write: Write, key: str, array: np.ndarray, fault: str
 ) -> None:
     lone, other = (
@@ -169,7 +169,7 @@ def _header(shape: str) -> bytes:
         b"",
     ],
 )
-def test_what_a_header_claims_is_not_believed(
+def test_false_npy_headers_are_refused(
     course: Path, arrays: Arrays, write: Write, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     monkeypatch.chdir(course)
@@ -182,7 +182,7 @@ def test_what_a_header_claims_is_not_believed(
     assert not (course / "exploded").exists()
 
 
-def test_a_cut_file_and_images_along_the_last_axis_are_refused(course: Path) -> None:
+def test_truncated_files_and_images_along_the_last_axis_are_refused(course: Path) -> None:
     content = (course / "normal.npy").read_bytes()
     (course / "normal.npy").write_bytes(content[:-1])
     assert "normal.npy is damaged or cannot be read" in refusal(course)
@@ -192,7 +192,7 @@ def test_a_cut_file_and_images_along_the_last_axis_are_refused(course: Path) -> 
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "encrypted", "compression"])
-def test_a_damaged_archive_is_named(arrays: Arrays, write: Write, damage: str) -> None:
+def test_a_damaged_archive_is_refused(arrays: Arrays, write: Write, damage: str) -> None:
     path = write(arrays)
     content = bytearray(path.read_bytes())
     if damage in {"empty", "cut"}:
@@ -207,7 +207,7 @@ def test_a_damaged_archive_is_named(arrays: Arrays, write: Write, damage: str) -
                 content[at + flags] |= 1
                 at = content.find(mark, at + 4)
     path.write_bytes(content)
-    if damage == "compression":  # It takes memory as the file says.
+    if damage == "compression":  # It uses as much memory as the file declares.
         with zipfile.ZipFile(path) as whole:
             members = {name: whole.read(name) for name in whole.namelist()}
         with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
@@ -224,7 +224,7 @@ def test_an_archive_that_takes_too_much_memory_is_refused(
     assert "train_images needs 0 GB of memory, but the limit is" in refusal(write(arrays))
 
 
-def test_large_files_are_mapped(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_memory_mapped(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = open_data(course).fingerprint
     monkeypatch.setattr("hpo.data.arrays._MOST_IN_MEMORY", 100)
     assert open_data(course).fingerprint == whole
@@ -240,7 +240,7 @@ def courses() -> Arrays:
 
 
 @pytest.mark.parametrize("is_archive", [False, True])
-def test_arrays_of_courses_are_read(data_folder: Path, tmp_path: Path, is_archive: bool) -> None:
+def test_arrays_x_and_y_are_read(data_folder: Path, tmp_path: Path, is_archive: bool) -> None:
     arrays = courses()
     np.savez(tmp_path / "course.npz", **arrays)
     for name, array in arrays.items():
@@ -263,7 +263,7 @@ def test_arrays_of_courses_are_read(data_folder: Path, tmp_path: Path, is_archiv
         (lambda x: x.astype(">i4"), "X_train holds >i4"),
     ],
 )
-def test_other_numbers_and_channels_are_the_same_images(
+def test_other_dtypes_and_channels_are_the_same_images(
     write: Write, change: Callable[[np.ndarray], np.ndarray], note: str
 ) -> None:
     arrays = courses()
@@ -274,7 +274,7 @@ def test_other_numbers_and_channels_are_the_same_images(
     assert note in " ".join(dataset.notes)
 
 
-def test_texts_name_classes_and_patients_and_a_test_set_is_drawn(write: Write) -> None:
+def test_text_labels_name_classes_and_a_test_set_is_drawn(write: Write) -> None:
     labels = np.array(["sick", "healthy"])[np.arange(40) // 2 % 2]
     images = np.random.default_rng(0).integers(0, 256, (40, 9, 9), np.uint8)
     dataset = open_data(
@@ -285,6 +285,6 @@ def test_texts_name_classes_and_patients_and_a_test_set_is_drawn(write: Write) -
     assert list(dataset.labels[:4]) == [1, 1, 0, 0]
 
 
-def test_numbers_of_more_than_two_classes_are_named(write: Write) -> None:
+def test_more_than_two_numbered_classes_get_names(write: Write) -> None:
     dataset = open_data(write(courses() | {"y_train": np.arange(20) % 3}))
     assert dataset.class_names == ("class 0", "class 1", "class 2")

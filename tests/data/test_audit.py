@@ -1,4 +1,4 @@
-"""What an audit finds, and the real X-rays in full."""
+"""Audits of small data sets and of the real X-rays."""
 
 from pathlib import Path
 
@@ -12,32 +12,32 @@ from hpo.data.source import open_data
 from tests.data.conftest import REAL, make_dataset, needs_real
 
 
-def test_a_random_split_tears_siblings_apart_and_our_folds_do_not(release: Path) -> None:
+def test_random_splits_leak_patients_and_folds_of_hpo_do_not(release: Path) -> None:
     found = audit(open_data(release))
     assert found.random_split is not None
     assert found.own_folds is not None
-    # Two images a patient: each validation image has its sibling in training with about 0.8.
+    # Two images per patient: the other one is in training with a probability of about 0.8.
     assert found.random_split.n_validation == 4
     assert 0.6 < found.random_split.share < 1.0
     assert found.own_folds.n_with_sibling == 0
     assert found.own_folds.n_validation == pytest.approx(24 / 5)
 
 
-def test_the_sources_own_split_is_measured_not_trusted() -> None:
+def test_the_split_of_the_source_is_checked_for_leakage() -> None:
     split = [TRAIN] * 4 + [VALIDATION] * 2
     found = audit(make_dataset([0, 1, 0, 1, 0, 1], split=split, patients="abcdae"))
     assert found.own_folds is not None
     assert (found.own_folds.n_with_sibling, found.own_folds.share) == (1, 0.5)
 
 
-def test_a_small_data_set_has_random_splits_too() -> None:
+def test_random_splits_work_on_a_small_data_set() -> None:
     split = [TRAIN] * 4 + [VALIDATION] * 2
     found = audit(make_dataset([0, 1, 0, 1, 0, 1], split=split, patients="aabbcd"))
     assert found.random_split is not None
     assert found.random_split.n_validation == 2
 
 
-def test_patients_in_test_and_outside_it_are_named() -> None:
+def test_patients_both_in_test_and_outside_are_listed() -> None:
     keys = [f"p{i}" for i in range(10)] + ["p3", "q"]
     found = audit(make_dataset([0, 1] * 6, split=[TRAIN] * 10 + [TEST] * 2, patients=keys))
     assert found.shared_patients == ("image 10",)
@@ -61,7 +61,7 @@ def test_duplicates_are_grouped_within_and_across_splits() -> None:
 
 
 @needs_real
-def test_a_fifth_of_the_real_validation_images_would_have_a_sibling_in_training() -> None:
+def test_random_splits_of_the_real_xrays_leak_a_fifth_of_validation_images() -> None:
     dataset = open_data(REAL / "chest_xray")
     assert dataset.pixels_at(64).shape == (2400, 64, 64)
     found = audit(dataset)
@@ -80,7 +80,7 @@ def smooth(seed: int) -> Pixels:
     return np.asarray(Image.fromarray(coarse).resize((120, 120), Image.Resampling.BICUBIC))
 
 
-def test_copies_of_another_size_and_contrast_are_found_and_others_are_not() -> None:
+def test_near_copies_of_another_size_or_contrast_are_found() -> None:
     one, other = smooth(1), smooth(2)
     copy = np.asarray(Image.fromarray(one).resize((90, 90)))
     dark = (one * 0.8).astype(np.uint8)

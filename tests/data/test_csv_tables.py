@@ -31,9 +31,7 @@ def manifest(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("place", ["labels.csv", "."])
-def test_a_table_beside_images_is_read_by_the_names_of_its_columns(
-    data_folder: Path, place: str
-) -> None:
+def test_a_table_next_to_images_is_read_by_its_column_names(data_folder: Path, place: str) -> None:
     write_table(data_folder, *SIMPLE)
     dataset = open_data(data_folder / place)
     assert dataset.class_names == ("healthy", "sick")
@@ -44,7 +42,7 @@ def test_a_table_beside_images_is_read_by_the_names_of_its_columns(
     assert open_data(data_folder).fingerprint == dataset.fingerprint
 
 
-def test_a_manifest_names_columns_classes_splits_and_what_is_kept(data_folder: Path) -> None:
+def test_a_manifest_names_columns_classes_splits_and_filters(data_folder: Path) -> None:
     write_table(
         data_folder,
         "Image Index;Finding Labels;Patient ID;View;Hospital",
@@ -73,7 +71,7 @@ def test_a_manifest_names_columns_classes_splits_and_what_is_kept(data_folder: P
     assert "Left out: 8 images of other classes (Edema 8)." in notes
 
 
-def test_folds_of_a_table_are_those_of_the_trainings(data_folder: Path) -> None:
+def test_folds_of_a_table_are_used_in_training(data_folder: Path) -> None:
     line = "{i}.png,{i % 2},{'test' if i < 4 else 'train'},{'abc'[i // 2 % 3]}"
     dataset = open_data(write_table(data_folder, "file,label,split,fold", line))
     data = seal(dataset)
@@ -86,7 +84,7 @@ def test_folds_of_a_table_are_those_of_the_trainings(data_folder: Path) -> None:
 @pytest.mark.parametrize(
     "change", ["gz", "utf-16", "latin-1", "tabs", "no suffix", "folders above"]
 )
-def test_other_forms_of_the_same_table_are_the_same_data(data_folder: Path, change: str) -> None:
+def test_other_formats_of_the_same_table_are_the_same_data(data_folder: Path, change: str) -> None:
     path = write_table(data_folder, *SIMPLE)
     plain = open_data(path).fingerprint
     text = path.read_text()
@@ -134,7 +132,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_what_does_not_fit_is_refused_with_what_to_do(data_folder: Path, fault: str) -> None:
+def test_invalid_tables_are_refused_with_what_to_do(data_folder: Path, fault: str) -> None:
     line, text, message = REFUSED[fault]
     path = write_table(data_folder, SIMPLE[0] + ",p", SIMPLE[1] + ",{('test', 'train')[i % 2]}")
     if line:
@@ -158,15 +156,13 @@ def test_what_does_not_fit_is_refused_with_what_to_do(data_folder: Path, fault: 
         ('file,label\n"0.png,1\n', "columns, but row 2 has 1 cell"),
     ],
 )
-def test_a_table_that_says_too_little_is_refused(
-    data_folder: Path, content: str, message: str
-) -> None:
+def test_an_incomplete_table_is_refused(data_folder: Path, content: str, message: str) -> None:
     write_images(data_folder, ["images/0.png"])
     (data_folder / "labels.csv").write_text(content)
     assert message in refusal(data_folder)
 
 
-def test_missing_images_may_be_left_out(data_folder: Path) -> None:
+def test_missing_images_can_be_skipped(data_folder: Path) -> None:
     path = write_table(data_folder, *SIMPLE)
     path.write_text(path.read_text() + "\nimages/gone.png,sick,p0")
     dataset = open_data(path, read_manifest({"skip_broken": True}, source="test"))
@@ -177,7 +173,7 @@ def test_missing_images_may_be_left_out(data_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("site", "is_warned"), [("'AB'[i % 2]", True), ("'AB'[i // 2 % 2]", False)]
 )
-def test_a_site_that_predicts_the_label_is_warned_of(
+def test_a_site_that_predicts_the_label_gives_a_warning(
     data_folder: Path, site: str, is_warned: bool
 ) -> None:
     path = write_table(data_folder, "file,label,hospital", "{i}.png,{i % 2},{" + site + "}")
@@ -193,7 +189,7 @@ def test_a_site_that_predicts_the_label_is_warned_of(
         ("fold", "i % 2", "in several folds"),
     ],
 )
-def test_patients_on_both_sides_of_validation_or_folds_are_refused(
+def test_patients_shared_between_splits_or_folds_are_refused(
     data_folder: Path, column: str, cell: str, place: str
 ) -> None:
     patient = "{'t' if i % 4 == 3 else i // 4}" if column == "split" else "{i // 4}"
@@ -205,7 +201,7 @@ def test_patients_on_both_sides_of_validation_or_folds_are_refused(
     assert f"{place}: scores may be too good" in " ".join(open_data(path, shared).notes)
 
 
-def test_a_list_of_test_images_has_one_of_them_on_each_line(data_folder: Path) -> None:
+def test_a_list_of_test_images_is_read_line_by_line(data_folder: Path) -> None:
     path = write_table(data_folder, "file,label", "{i}.png,{i // 2 % 2}")
     (data_folder / "images/20.png").rename(data_folder / "images/scan 20.png")
     path.write_text(path.read_text().replace("20.png", "scan 20.png"))
@@ -221,7 +217,7 @@ def test_a_list_of_test_images_has_one_of_them_on_each_line(data_folder: Path) -
     assert "1 of the images that test.txt names" in " ".join(dataset.notes)
 
 
-def test_an_image_is_not_in_two_splits(data_folder: Path) -> None:
+def test_an_image_in_two_splits_is_refused(data_folder: Path) -> None:
     line = "{i}.png,{i // 2 % 2},{('train', 'test')[i % 2]}"
     path = write_table(data_folder, "file,label,split", line)
     path.write_text(path.read_text() + "\n0.png,0,test")
@@ -229,7 +225,7 @@ def test_an_image_is_not_in_two_splits(data_folder: Path) -> None:
         open_data(path)
 
 
-def test_a_name_without_suffix_that_two_images_share_is_none_of_them(data_folder: Path) -> None:
+def test_an_ambiguous_name_without_suffix_is_refused(data_folder: Path) -> None:
     path = write_table(data_folder, "file,label", "{i},{i % 2}")
     write_images(data_folder, ["images/0.jpg"])
     with pytest.raises(DataError, match="names 1 image not in the folders of images: 0"):

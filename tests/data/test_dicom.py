@@ -1,4 +1,4 @@
-"""DICOM files: what a viewer shows as white is white, and whose they are."""
+"""DICOM files: gray levels as in a viewer, and patients."""
 
 import sys
 from pathlib import Path
@@ -62,7 +62,7 @@ WINDOW = {"RescaleSlope": 1, "RescaleIntercept": -1000, "WindowCenter": 0.5, "Wi
     ],
     ids=["plain", "inverted", "window", "inverted window", "windows", "slope", "VOI", "modality"],
 )
-def test_modality_then_voi_then_inversion(
+def test_modality_voi_and_inversion_are_applied_in_this_order(
     tmp_path: Path, tags: dict[str, Any], gray: list[int]
 ) -> None:
     (image,) = decode_all([write(tmp_path / "x.dcm", **tags)])
@@ -92,7 +92,7 @@ def test_signed_and_compressed_values_are_read(tmp_path: Path) -> None:
         (VALUES, {"WindowCenter": 1, "WindowWidth": 0}, "Window Width must be"),
     ],
 )
-def test_what_is_no_gray_image_is_refused(
+def test_files_that_are_not_gray_images_are_refused(
     tmp_path: Path, pixels: np.ndarray, tags: dict[str, Any], reason: str
 ) -> None:
     path = write(
@@ -107,7 +107,7 @@ def test_what_is_no_gray_image_is_refused(
 
 
 def rsna(folder: Path) -> Path:
-    """Write a table as that of RSNA: several rows a patient, whose name is that of the file."""
+    """Write a table like that of RSNA: several rows per patient, who has the name of the file."""
     lines = ["patientId,x,y,width,height,Target"]
     for i in range(20):
         write(
@@ -122,7 +122,7 @@ def rsna(folder: Path) -> Path:
     return folder / "stage_2_train_labels.csv"
 
 
-def test_the_table_of_rsna_is_read_beside_its_folders(data_folder: Path) -> None:
+def test_the_rsna_table_is_read_next_to_its_folders(data_folder: Path) -> None:
     dataset = open_data(rsna(data_folder))
     assert len(dataset) == 20
     assert dataset.has_patients
@@ -145,7 +145,7 @@ def test_the_table_of_rsna_is_read_beside_its_folders(data_folder: Path) -> None
         ("", "", 24, ""),
     ],
 )
-def test_patients_are_those_of_the_tag_or_else_images_of_a_study_stay_together(
+def test_patients_come_from_the_tag_else_images_of_a_study_stay_together(
     data_folder: Path, patient: str, study: str, n_patients: int, by: str
 ) -> None:
     for i in range(24):
@@ -161,7 +161,7 @@ def test_patients_are_those_of_the_tag_or_else_images_of_a_study_stay_together(
         assert (len({*dataset.patients}), dataset.patients_by) == (n_patients, by)
 
 
-def test_without_the_extra_one_line_says_how_to_install_it(
+def test_a_missing_dicom_extra_is_explained_in_one_line(
     data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = rsna(data_folder)

@@ -48,9 +48,7 @@ def url(served: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     gc.collect()
 
 
-def test_a_good_file_takes_its_name_and_is_not_fetched_again(
-    url: str, served: Path, tmp_path: Path
-) -> None:
+def test_a_downloaded_file_is_not_fetched_again(url: str, served: Path, tmp_path: Path) -> None:
     path = download(tmp_path / "new", size=64, base_url=url)
     assert path == tmp_path / "new" / NAME
     assert path.read_bytes() == CONTENT
@@ -82,6 +80,6 @@ def test_a_failed_download_leaves_no_file_and_says_what_to_do(
     assert list(folder.glob("*")) == []
 
 
-def test_a_size_that_is_not_published_is_named(tmp_path: Path) -> None:
+def test_an_unpublished_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"28, 64, 128, 224 pixels, but got 32"):
         download(tmp_path, size=32)

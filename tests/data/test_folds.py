@@ -11,7 +11,7 @@ from hpo.errors import DataError
 from tests.data.conftest import make_dataset
 
 
-def test_five_repeats_validate_every_image_once_and_the_next_five_split_anew() -> None:
+def test_each_five_repeats_validate_every_image_once_in_new_splits() -> None:
     sealed = seal(open_data(None))
     for first in (0, N_FOLDS):
         folds = [sealed.fold(first + i) for i in range(N_FOLDS)]
@@ -25,7 +25,7 @@ def test_five_repeats_validate_every_image_once_and_the_next_five_split_anew() -
     assert not np.array_equal(sealed.fold(0).validation, sealed.fold(N_FOLDS).validation)
 
 
-def test_the_pool_comes_before_the_test_images_whose_labels_are_not_handed_over() -> None:
+def test_sealed_data_end_with_the_test_images_and_lack_their_labels() -> None:
     dataset = make_dataset([0, 1] * 16, split=[TEST, TRAIN, TRAIN, TRAIN] * 8)
     data = seal(dataset)
     pixels, kept = data.pixels_at(8), dataset.pixels_at(8)
@@ -35,14 +35,14 @@ def test_the_pool_comes_before_the_test_images_whose_labels_are_not_handed_over(
     assert (data.n_pool, data.n_test, data.fingerprint) == (24, 8, dataset.fingerprint)
 
 
-def test_the_own_validation_split_serves_every_repeat() -> None:
+def test_a_given_validation_split_is_used_in_every_repeat() -> None:
     data = seal(make_dataset([0, 1] * 4, split=[TRAIN] * 4 + [VALIDATION] * 2 + [TEST] * 2))
     for repeat in (0, 1, 17):
         assert data.fold(repeat).train.tolist() == [0, 1, 2, 3]
         assert data.fold(repeat).validation.tolist() == [4, 5]
 
 
-def test_the_own_validation_split_needs_both_classes() -> None:
+def test_a_given_validation_split_needs_both_classes() -> None:
     with pytest.raises(DataError, match="lacks a class"):
         seal(make_dataset([0, 1, 0, 1, 1, 1], split=[TRAIN] * 4 + [VALIDATION] * 2))
 
@@ -52,9 +52,7 @@ def test_the_own_validation_split_needs_both_classes() -> None:
     st.lists(st.tuples(st.sampled_from([0, 1]), st.integers(1, 3)), min_size=12, max_size=40),
     st.integers(0, 12),
 )
-def test_any_data_gives_whole_folds_or_says_why(
-    groups: list[tuple[int, int]], repeat: int
-) -> None:
+def test_any_data_give_valid_folds_or_a_reason(groups: list[tuple[int, int]], repeat: int) -> None:
     rows = [(label, f"p{i}") for i, (label, n) in enumerate(groups) for _ in range(n)]
     labels, keys = [label for label, _ in rows], [key for _, key in rows]
     n_patients = [sum(label == kind for label, _ in groups) for kind in (0, 1)]

@@ -17,7 +17,7 @@ from tests.data.conftest import refusal, write_images
 CLASSES = ("NORMAL", "PNEUMONIA")
 
 
-def test_folders_tell_split_and_class_and_names_tell_patients(release: Path) -> None:
+def test_folders_give_split_and_class_and_names_give_patients(release: Path) -> None:
     write_images(release, [f"val/{kind}/IM-0050-0001.png" for kind in CLASSES])
     file = release / "train/NORMAL/IM-0001-0001.png"
     file.rename(file.with_suffix(".PNG"))
@@ -66,12 +66,12 @@ def test_patients_follow_the_release_naming(one: str, other: str, is_same: bool)
     assert (patients[0] == patients[1]) is is_same
 
 
-def test_files_that_are_only_numbered_alike_are_no_copies() -> None:
+def test_numbered_files_are_not_treated_as_copies() -> None:
     files = [f"xray{n}.png" for n in ("", *(f" ({i})" for i in range(1, 400)))]
     assert len(set(patients_of(files)[1])) == 400
 
 
-def test_one_name_that_fits_does_not_make_all_patients_known(data_folder: Path) -> None:
+def test_one_matching_name_does_not_make_all_patients_known(data_folder: Path) -> None:
     write_images(data_folder, [f"train/{kind}/{i}.png" for kind in CLASSES for i in range(6)])
     (data_folder / "train/NORMAL/0.png").rename(data_folder / "train/NORMAL/IM-0001-0001.png")
     dataset = open_data(data_folder)
@@ -90,7 +90,7 @@ def test_one_name_that_fits_does_not_make_all_patients_known(data_folder: Path) 
         ("train/NORMAL/masks/x.png", "Left out: 1 .png file in train/NORMAL/masks."),
     ],
 )
-def test_what_is_left_out_is_said_and_counted(release: Path, file: str, note: str) -> None:
+def test_files_left_out_are_reported_and_counted(release: Path, file: str, note: str) -> None:
     (release / file).parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (12, 12)).save(release / file, format="PNG")
     dataset = open_data(release)
@@ -99,7 +99,7 @@ def test_what_is_left_out_is_said_and_counted(release: Path, file: str, note: st
 
 
 @pytest.mark.parametrize("bits", [10, 16])
-def test_16_bit_files_are_scaled_by_the_bits_that_are_used(data_folder: Path, bits: int) -> None:
+def test_16_bit_files_are_scaled_by_the_bits_in_use(data_folder: Path, bits: int) -> None:
     write_images(data_folder, [f"train/{kind}/{i}.png" for kind in CLASSES for i in range(6)])
     stored = list(open_data(data_folder).originals(range(12)))
     for file in data_folder.glob("train/*/*.png"):
@@ -113,9 +113,7 @@ def test_16_bit_files_are_scaled_by_the_bits_that_are_used(data_folder: Path, bi
     assert open_data(data_folder).notes == dataset.notes
 
 
-def test_links_are_followed_where_images_are_read_and_a_broken_one_is_named(
-    release: Path, tmp_path: Path
-) -> None:
+def test_links_are_followed_and_broken_links_are_named(release: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     (link / "test").mkdir(parents=True)
     (link / "train").symlink_to(release / "train")
@@ -128,7 +126,7 @@ def test_links_are_followed_where_images_are_read_and_a_broken_one_is_named(
         open_data(link)
 
 
-def test_a_split_without_a_class_is_named(release: Path) -> None:
+def test_a_split_without_a_class_is_refused(release: Path) -> None:
     write_images(release, ["val/NORMAL/IM-0070-0001.png"])
     summary, fault = refusal(release).splitlines()
     assert "Every split needs a folder for each class" in summary
@@ -136,7 +134,7 @@ def test_a_split_without_a_class_is_named(release: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["\udcff.png", "\x1b[2J.png", "a\nb.png"])
-def test_a_name_that_cannot_be_shown_is_refused(release: Path, name: str) -> None:
+def test_an_unprintable_file_name_is_refused(release: Path, name: str) -> None:
     file = release / "train" / "NORMAL" / "IM-0001-0001.png"
     file.rename(file.with_name(name))
     text = refusal(release)
@@ -144,7 +142,7 @@ def test_a_name_that_cannot_be_shown_is_refused(release: Path, name: str) -> Non
     assert text.isprintable()
 
 
-def test_broken_files_are_all_named_at_once_or_left_out_on_request(release: Path) -> None:
+def test_broken_files_are_listed_together_or_skipped_on_request(release: Path) -> None:
     broken = [f"IM-000{i}-0001.png" for i in (1, 2)]
     (release / "train/NORMAL" / broken[0]).write_bytes(b"no image")
     with pytest.raises(DataError, match=r"Replace the file, or remove it\. Or use --skip-broken"):

@@ -1,4 +1,4 @@
-"""Image files as gray pixels, what is refused of them, resizing and the contact sheet."""
+"""Image files as gray pixels: decoding, refusals, resizing and the contact sheet."""
 
 import os
 import zlib
@@ -62,9 +62,9 @@ def test_bits_transparency_and_color_become_gray(
 
 
 @pytest.mark.parametrize("suffix", ["jpeg", "tif"])
-def test_an_image_is_read_as_a_viewer_shows_it(tmp_path: Path, suffix: str) -> None:
+def test_the_exif_orientation_is_applied(tmp_path: Path, suffix: str) -> None:
     upright = np.repeat(np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, 16, 0), 16, 1)
-    # As cameras store what is shown upright: the other way round.
+    # Stored so that the orientation tag turns the image upright.
     for orientation, way in {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.items():
         exif, stored = Image.Exif(), Image.fromarray(upright)
         exif[0x0112] = orientation
@@ -77,7 +77,7 @@ def test_an_image_is_read_as_a_viewer_shows_it(tmp_path: Path, suffix: str) -> N
 
 
 def _write_png(file: Path, header: bytes, content: bytes) -> None:
-    """Write a PNG whose header says anything."""
+    """Write a PNG with any header."""
     with file.open("wb") as out:
         out.write(b"\x89PNG\r\n\x1a\n")
         for kind, part in ((b"IHDR", header), (b"IDAT", zlib.compress(content)), (b"IEND", b"")):
@@ -108,7 +108,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(
         (np.zeros((1, 20_001), np.uint8), "20001 x 1 pixels; the limit is 20,000"),
     ],
 )
-def test_pixels_that_would_wrap_vanish_or_take_memory_are_refused(
+def test_pixels_that_would_overflow_or_exhaust_memory_are_refused(
     tmp_path: Path, pixels: np.ndarray, words: str
 ) -> None:
     Image.fromarray(pixels).save(tmp_path / "x.png", "TIFF")
@@ -118,7 +118,7 @@ def test_pixels_that_would_wrap_vanish_or_take_memory_are_refused(
     assert "16-bit colors use fewer bits: save it in gray" in refusal(tmp_path / "x.png")
 
 
-def test_what_is_no_image_is_refused_and_never_run_or_waited_for(tmp_path: Path) -> None:
+def test_other_files_are_refused_without_running_or_blocking(tmp_path: Path) -> None:
     file = tmp_path / "x.png"
     file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     assert "cannot be read as an image: its format is not JPEG" in refusal(file)
@@ -136,7 +136,7 @@ def test_what_is_no_image_is_refused_and_never_run_or_waited_for(tmp_path: Path)
     assert "not a regular file" in refusal(file)
 
 
-def test_many_files_come_in_their_order_and_all_broken_ones_are_counted(tmp_path: Path) -> None:
+def test_many_files_keep_their_order_and_all_broken_ones_are_counted(tmp_path: Path) -> None:
     files = [tmp_path / f"{i}.png" for i in range(20)]
     for value, file in enumerate(files):
         Image.new("L", (2, 2), value).save(file)
@@ -147,7 +147,7 @@ def test_many_files_come_in_their_order_and_all_broken_ones_are_counted(tmp_path
         list(decode_all(files))
 
 
-def test_resizing_averages_stretches_and_stays_within_the_values_of_the_image() -> None:
+def test_resizing_averages_pixels_and_stays_within_their_range() -> None:
     assert resize(GRAY, 16) is GRAY
     stripes = np.tile(np.array([0, 200], np.uint8), (64, 32))
     assert np.abs(resize(stripes, 8)[:, 1:-1].astype(int) - 100).max() <= 2

@@ -1,4 +1,4 @@
-"""Folders as people have them: each is read rightly, or refused with what was found and to do."""
+"""Common folder layouts: read correctly, or refused with what was found and what to do."""
 
 from itertools import product
 from pathlib import Path
@@ -21,9 +21,9 @@ def splits(*names: str, classes: tuple[str, ...] = ("NORMAL", "PNEUMONIA")) -> l
 
 
 def layout(
-    places: list[str], sizes: tuple[int, ...], names: str = "normal pneumonia", **said: object
+    places: list[str], sizes: tuple[int, ...], names: str = "normal pneumonia", **options: object
 ) -> tuple[list[str], tuple[int, ...], str, Manifest]:
-    return places, sizes, names, Manifest.model_validate(said)
+    return places, sizes, names, Manifest.model_validate(options)
 
 
 THREE = ("COVID", "NORMAL", "PNEUMONIA")
@@ -61,7 +61,7 @@ READ = {
 
 
 @pytest.mark.parametrize("layout", READ)
-def test_layouts_that_are_read(data_folder: Path, layout: str) -> None:
+def test_common_layouts_are_read(data_folder: Path, layout: str) -> None:
     places, sizes, names, manifest = READ[layout]
     write_images(data_folder, spread(*places))
     dataset = open_data(data_folder, manifest)
@@ -74,9 +74,7 @@ def test_layouts_that_are_read(data_folder: Path, layout: str) -> None:
     assert "masks" not in " ".join(dataset.files)
 
 
-def test_more_than_two_classes_stay_as_they_are_in_the_order_of_their_names(
-    data_folder: Path,
-) -> None:
+def test_more_than_two_classes_are_kept_in_natural_order(data_folder: Path) -> None:
     write_images(data_folder, spread(*splits("train", classes=("COVID", "type 10", "type 9"))))
     dataset = open_data(data_folder)
     assert dataset.class_names == ("covid", "type 9", "type 10")
@@ -115,21 +113,19 @@ REFUSED: dict[str, tuple[list[str], dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("layout", REFUSED)
-def test_layouts_that_are_refused_say_what_is_there_and_what_to_do(
-    data_folder: Path, layout: str
-) -> None:
-    places, said, message = REFUSED[layout]
+def test_refused_layouts_say_what_was_found_and_what_to_do(data_folder: Path, layout: str) -> None:
+    places, options, message = REFUSED[layout]
     write_images(data_folder, spread(*places))
-    assert message in refusal(data_folder, **said)
+    assert message in refusal(data_folder, **options)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif", ".TIFF", ".webp", ".JPEG"])
-def test_every_usual_suffix_is_read(data_folder: Path, suffix: str) -> None:
+def test_every_common_suffix_is_read(data_folder: Path, suffix: str) -> None:
     write_images(data_folder, spread("NORMAL", "PNEUMONIA", suffix=suffix))
     assert len(open_data(data_folder)) == 12
 
 
-def test_a_test_set_that_is_drawn_keeps_patients_together_and_stays(data_folder: Path) -> None:
+def test_a_drawn_test_set_keeps_patients_together_and_is_reproducible(data_folder: Path) -> None:
     write_images(data_folder, spread("NORMAL/p{i}", "PNEUMONIA/q{i}", n=10))
     write_images(data_folder, spread("NORMAL/p{i}/later", "PNEUMONIA/q{i}/later", n=10))
     dataset = open_data(data_folder)
@@ -158,7 +154,7 @@ def test_a_regular_expression_names_patients(data_folder: Path) -> None:
     assert dataset.patients_by == "--patient-regex"
 
 
-def test_patients_on_both_sides_may_be_allowed(data_folder: Path) -> None:
+def test_shared_patients_can_be_allowed(data_folder: Path) -> None:
     write_images(data_folder, spread(*SHARED))
     dataset = open_data(data_folder, Manifest(allow_shared_patients=True))
     assert "Warning: 12 patients" in " ".join(dataset.notes)
@@ -166,7 +162,7 @@ def test_patients_on_both_sides_may_be_allowed(data_folder: Path) -> None:
 
 CHEXPERT = "Path,Sex,No Finding,Pneumonia\nC/{split}/patient{p}/study1/{j}.png,Male,,{kind}"
 
-# Where the images are; the tables of them, with a line of each; what is opened, and the classes.
+# The paths of images; tables with a line per image; what is opened; the manifest; the classes.
 TABLES: dict[str, tuple[str, dict[str, str], str, Manifest, str]] = {
     "NIH": (
         "images_{j}/images/{i}.png",
@@ -217,7 +213,7 @@ TABLES: dict[str, tuple[str, dict[str, str], str, Manifest, str]] = {
 
 
 @pytest.mark.parametrize("layout", TABLES)
-def test_tables_of_public_sets_are_read_as_they_are_and_described(
+def test_tables_of_public_data_sets_are_read_and_described(
     data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
     place, tables, given, manifest, kinds = TABLES[layout]
@@ -259,7 +255,7 @@ def test_tables_of_public_sets_are_read_as_they_are_and_described(
         ),
     ],
 )
-def test_tables_that_do_not_say_enough_are_refused(
+def test_ambiguous_tables_are_refused(
     data_folder: Path, tables: dict[str, str], message: str
 ) -> None:
     write_images(data_folder, ["files/p10/p1/s50414267/0.png"])

@@ -1,4 +1,4 @@
-"""The phantom: the same bits everywhere, with siblings and another hospital, also as files."""
+"""The synthetic phantom images: the same bits everywhere, also as files."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_the_same_seed_gives_the_same_bits_everywhere() -> None:
     assert not np.intersect1d(phantom.patients[is_test], phantom.patients[~is_test]).size
 
 
-def test_a_written_phantom_is_the_same_data_and_still_says_so(tmp_path: Path) -> None:
+def test_a_written_phantom_is_the_same_data_and_marked_synthetic(tmp_path: Path) -> None:
     write_phantom(tmp_path / "phantom", seed=1, size=16)
     assert [path.name for path in tmp_path.iterdir()] == ["phantom"]
     written, drawn = open_data(tmp_path / "phantom"), open_table(draw(1, 16))
@@ -38,9 +38,7 @@ def test_a_written_phantom_is_the_same_data_and_still_says_so(tmp_path: Path) ->
     assert written.files == drawn.files
 
 
-def test_nothing_is_written_into_a_folder_that_is_not_empty_or_cannot_be_made(
-    tmp_path: Path,
-) -> None:
+def test_a_phantom_is_not_written_into_a_used_or_impossible_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="is not empty"):
         write_phantom(tmp_path)

@@ -1,4 +1,4 @@
-"""Opening data sets, noticing what changed, and the cache that spares reading images again."""
+"""Opening data sets, detecting changes, and the image cache."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return files
 
 
-def test_a_path_without_data_says_what_is_read(tmp_path: Path) -> None:
+def test_a_path_without_data_lists_what_can_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no .*gone.*\n.*train,val,test") as error:
         open_data(tmp_path / "gone")
     for way in ("--data", "normal.npy", "X_train"):
@@ -48,7 +48,7 @@ def test_an_impossible_path_is_refused(name: str) -> None:
         open_data(Path(name))
 
 
-def test_arrays_further_down_are_pointed_at(tmp_path: Path) -> None:
+def test_arrays_in_a_subfolder_are_suggested(tmp_path: Path) -> None:
     (tmp_path / "outer/xrays").mkdir(parents=True)
     np.save(tmp_path / "outer/xrays/normal.npy", IMAGES)
     with pytest.raises(DataError, match=rf"Did you mean {tmp_path / 'outer/xrays'}\?"):
@@ -78,7 +78,7 @@ def test_images_are_decoded_once_for_the_index_and_once_for_each_size(
 
 
 def _write_again(path: Path, gray: int) -> None:
-    """Write a constant image of the same size, under the same times."""
+    """Write a constant image of the same size, with the same times."""
     times = os.stat(path)  # noqa: PTH116 (Path.stat may be replaced)
     if path.suffix == ".png":
         Image.new("L", (16, 12), gray).save(path, compress_level=0)
@@ -87,13 +87,13 @@ def _write_again(path: Path, gray: int) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_other_pixels_of_the_same_size_and_time_are_other_data(
+def test_changed_pixels_of_the_same_size_and_time_are_detected(
     release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, stat = release / "train/NORMAL/IM-0001-0001.png", Path.stat
 
     def without_times(*arguments: Path, **options: bool) -> SimpleNamespace:
-        """What an image of a disk with fixed times and numbers of files says."""
+        """Return a file status with fixed times and inodes."""
         found = stat(*arguments, **options)
         fixed = {"st_ino": 1, "st_ctime_ns": 0, "st_mtime_ns": 0}
         return SimpleNamespace(st_mode=found.st_mode, st_size=found.st_size, **fixed)
@@ -106,7 +106,7 @@ def test_other_pixels_of_the_same_size_and_time_are_other_data(
 
 
 @pytest.mark.parametrize("kind", ["folder", "npy", "npz"])
-def test_images_that_change_after_the_opening_are_not_used(
+def test_images_that_change_after_opening_are_not_used(
     release: Path, tmp_path: Path, cache_folder: Path, kind: str
 ) -> None:
     place = {"folder": release, "npy": tmp_path / "npy", "npz": tmp_path / "x.npz"}[kind]
@@ -135,7 +135,7 @@ def test_images_that_change_after_the_opening_are_not_used(
     assert open_data(place).pixels_at(9).shape == (len(dataset), 9, 9)
 
 
-def test_images_that_change_while_they_are_read_are_not_kept(
+def test_images_that_change_while_being_read_are_not_cached(
     release: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode = images.decode
@@ -151,7 +151,7 @@ def test_images_that_change_while_they_are_read_are_not_kept(
     assert not (cache_folder / "index").exists()
 
 
-def test_the_fingerprint_depends_on_labels_splits_siblings_and_pixels_alone(
+def test_the_fingerprint_depends_only_on_labels_splits_patients_and_pixels(
     release: Path, tmp_path: Path
 ) -> None:
     elsewhere = shutil.copytree(release, tmp_path / "elsewhere")
@@ -172,7 +172,7 @@ def test_the_fingerprint_depends_on_labels_splits_siblings_and_pixels_alone(
 
 
 @pytest.mark.parametrize("content", [b"[]", None])
-def test_what_is_damaged_in_the_cache_is_made_again(
+def test_damaged_cache_files_are_rebuilt(
     release: Path, cache_folder: Path, decoded: list[Path], content: bytes | None
 ) -> None:
     before, fingerprint = np.array(open_data(release).pixels_at(8)), open_data(release).fingerprint
@@ -188,7 +188,7 @@ def test_what_is_damaged_in_the_cache_is_made_again(
 
 
 @pytest.mark.parametrize("name", ["some", "other"])
-def test_pixels_are_mapped_from_a_plain_npy_file_unless_that_is_damaged_or_another(
+def test_pixels_are_mapped_from_an_npy_file_unless_damaged_or_swapped(
     cache_folder: Path, name: str
 ) -> None:
     assert not cache.pixels("some", SHAPE, lambda: IMAGES).flags.writeable
@@ -203,7 +203,7 @@ def test_pixels_are_mapped_from_a_plain_npy_file_unless_that_is_damaged_or_anoth
     assert cache.pixels(name, SHAPE, lambda: np.full(SHAPE, 200, np.uint8)).min() == 200
 
 
-def test_a_broken_off_write_leaves_nothing(cache_folder: Path) -> None:
+def test_an_interrupted_write_leaves_nothing(cache_folder: Path) -> None:
     def some() -> Iterator[np.ndarray]:
         yield IMAGES[0]
         raise KeyboardInterrupt
@@ -213,7 +213,7 @@ def test_a_broken_off_write_leaves_nothing(cache_folder: Path) -> None:
     assert list((cache_folder / "pixels").iterdir()) == []
 
 
-def test_without_a_place_for_the_cache_all_stays_in_memory(
+def test_without_a_writable_cache_pixels_stay_in_memory(
     release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = open_data(release)
