@@ -1,4 +1,4 @@
-"""Grids: every cell and repeat exactly once, whatever happens in between."""
+"""Grids: every cell and repeat is trained exactly once, despite interruptions."""
 
 import threading
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_each_cell_and_repeat_is_trained_once_in_the_prescribed_order(bench: Ben
     assert complete(study)[6:] == [(16, 2), (32, 2), (64, 2)]
 
 
-def test_a_grid_that_has_begun_is_not_taken_for_complete(bench: Bench) -> None:
+def test_a_started_grid_does_not_count_as_complete(bench: Bench) -> None:
     study, goal = bench.study(record()), Goal(1)
     events = bench.events(study, goal)
     next(events)
@@ -53,7 +53,7 @@ def test_a_grid_that_has_begun_is_not_taken_for_complete(bench: Bench) -> None:
     assert summarize(study).n_open == 3
 
 
-def test_a_cluster_goes_on_training_while_results_are_written(
+def test_a_cluster_continues_training_while_results_are_written(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     news = [Workers(n_actors=1, n_nodes=1, n_lanes=1, processors=("clock",))]
@@ -82,7 +82,7 @@ SOME_ALIKE = replace(
 )
 
 
-def test_a_study_that_asked_for_one_training_twice_goes_on_to_the_others(bench: Bench) -> None:
+def test_a_study_with_a_duplicate_training_continues_with_the_others(bench: Bench) -> None:
     made = record("grid", "scheduler", "step_size", space=SOME_ALIKE)
     study = bench.study(made)
     for ordinal, step_size in enumerate((1, 2)):
@@ -98,9 +98,7 @@ def test_a_study_that_asked_for_one_training_twice_goes_on_to_the_others(bench: 
     assert (len(study.trials), summary.n_left) == (4, 0)
 
 
-def test_where_memory_runs_out_fewer_lanes_go_on_and_nothing_is_lost_or_reported_twice(
-    bench: Bench,
-) -> None:
+def test_out_of_memory_reduces_lanes_without_lost_or_repeated_epochs(bench: Bench) -> None:
     study, shrunk = bench.study(record()), []
     for event in bench.events(study, Goal(3), n_lanes=8):
         if isinstance(event, EpochDone) and event.epoch == 2:
@@ -117,7 +115,7 @@ def test_where_memory_runs_out_fewer_lanes_go_on_and_nothing_is_lost_or_reported
     ("stack", "error"),
     [(ClockedStack(room=0), OutOfMemoryError), (ClockedStack(lost_at=2), DeviceError)],
 )
-def test_where_no_training_can_go_on_the_next_call_trains_them(
+def test_trainings_stopped_by_an_error_are_trained_by_the_next_call(
     bench: Bench, stack: ClockedStack, error: type[Exception]
 ) -> None:
     bench.stack = replace(stack, live={}, done={})

@@ -1,4 +1,4 @@
-"""Searches: the base first, no proposal repeated after a stop, then the best ones again."""
+"""Searches: the base first, no repeated proposals, then the finalists."""
 
 import math
 from dataclasses import replace
@@ -33,20 +33,20 @@ def search(**changes: Any) -> StudyRecord:
     return record("search", "learning_rate", "scheduler", "step_size", **changes)
 
 
-def over(*parameters: Parameter, **changes: Any) -> StudyRecord:
+def search_over(*parameters: Parameter, **changes: Any) -> StudyRecord:
     """Return the record of a search over these parameters, with changes of the base."""
     space = replace(SPACE, search=parameters, base=SPACE.base.replace(**changes))
     return record("search", *(parameter.name for parameter in parameters), space=space)
 
 
 def proposals(study: optuna.Study) -> list[dict[str, Any]]:
-    """Return the parameters of the first repeats that count, by the order they were asked."""
+    """Return the parameters of the first repeats that did not fail, in the order of proposal."""
     first = [t for t in study.trials if t.user_attrs["repeat"] == 0 and t.state != TrialState.FAIL]
     return [t.params for t in sorted(first, key=lambda t: t.user_attrs["ordinal"])]
 
 
 def by_ordinal(study: optuna.Study, *, fresh: bool) -> dict[int, list[float]]:
-    """Return the scores of complete repeats, those of the search or the fresh ones, by repeat."""
+    """Return the scores of complete repeats of the search or the retraining, by configuration."""
     found: dict[int, list[float]] = {}
     for trial in sorted(study.trials, key=lambda trial: trial.user_attrs["repeat"]):
         is_fresh = trial.user_attrs["repeat"] >= GOAL.n_repeats
@@ -56,9 +56,7 @@ def by_ordinal(study: optuna.Study, *, fresh: bool) -> dict[int, list[float]]:
 
 
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
-def test_a_search_in_parts_is_the_search_in_one_and_another_seed_is_another(
-    tmp_path: Path, sampler: str
-) -> None:
+def test_a_search_in_parts_equals_the_whole_search(tmp_path: Path, sampler: str) -> None:
     whole, parts = Bench(tmp_path / "whole"), Bench(tmp_path / "parts")
     one, other = whole.study(search(sampler=sampler)), whole.study(search(seed=1), "other")
     whole.train(one, Goal(1, 13))
@@ -70,7 +68,7 @@ def test_a_search_in_parts_is_the_search_in_one_and_another_seed_is_another(
     assert proposals(one) == proposals(two)
     assert len({str(p) for p in proposals(one)}) == 13
     assert proposals(other)[1:] != proposals(one)[1:3]
-    # A conditional parameter is there exactly where its condition holds.
+    # A conditional parameter is present exactly when its condition holds.
     assert all(("step_size" in p) == (p["scheduler"] == "step") for p in proposals(one))
     assert {p["scheduler"] for p in proposals(one)} == {"none", "cosine", "step"}
 
@@ -90,14 +88,14 @@ def test_a_configuration_is_not_proposed_twice(
 
 def test_a_failed_configuration_is_replaced_by_another(bench: Bench) -> None:
     wide = Range(name="learning_rate", low=1e-3, high=10.0, log=True)
-    study = bench.study(over(wide, learning_rate=10.0))
+    study = bench.study(search_over(wide, learning_rate=10.0))
     done = bench.train(study, Goal(1, 4))
     assert [d.outcome for d in done].count("complete") == 4
     assert done[0].outcome == "failed"
     assert len(study.trials) == 5
 
 
-def test_a_further_repeat_that_fails_is_not_tried_forever(bench: Bench) -> None:
+def test_a_failing_repeat_is_not_retried_forever(bench: Bench) -> None:
     bench.stack = ClockedStack(diverging_seed=1)
     study, goal = bench.study(search()), Goal(2, 4, 2, 2)
     done = bench.train(study, goal)
@@ -128,7 +126,7 @@ def test_a_training_whose_score_is_not_a_number_fails_also_from_the_run_store(
         assert done[0].reason == "its AUROC is not a number."
 
 
-def test_trainings_that_are_behind_are_pruned_from_the_run_store_too(tmp_path: Path) -> None:
+def test_pruning_also_applies_to_reused_runs(tmp_path: Path) -> None:
     long = replace(SPACE, base=SPACE.base.replace(epochs=9))
     fresh, primed = Bench(tmp_path / "fresh"), Bench(tmp_path / "primed")
     primed.train(primed.study(search(space=long, sampler="random"), "whole"), Goal(1, 12))
@@ -142,18 +140,16 @@ def test_trainings_that_are_behind_are_pruned_from_the_run_store_too(tmp_path: P
         assert (a.state, a.intermediate_values) == (b.state, b.intermediate_values)
 
 
-def test_the_names_that_are_offered_are_those_there_are() -> None:
+def test_every_offered_sampler_exists() -> None:
     assert set(SAMPLER_NAMES) == {*SAMPLERS, "qmc"}
     assert AUTO in SAMPLERS
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
-def test_the_best_are_trained_again_with_seeds_that_did_not_choose_them(
-    bench: Bench, metric: str
-) -> None:
+def test_finalists_are_retrained_with_new_seeds(bench: Bench, metric: str) -> None:
     of = search(metric=metric)
     study = bench.study(of)
-    # What is left counts the finalists from the beginning.
+    # Remaining trainings include the finalists from the beginning.
     assert open_source(study, of, GOAL).n_left() == 6 + 3 * 2
     assert len(bench.train(study, GOAL)) == 6 + 3 * 2
     assert open_source(study, of, GOAL).n_left() == 0
@@ -170,8 +166,8 @@ def test_the_best_are_trained_again_with_seeds_that_did_not_choose_them(
     assert open_source(study, of, GOAL).n_left() == 1 + 2
 
 
-def test_only_what_has_the_required_sensitivity_may_win(bench: Bench) -> None:
-    # The more accurate of the clocked engine, the less sensitive: 1.5 less the accuracy.
+def test_only_configurations_with_the_required_sensitivity_can_win(bench: Bench) -> None:
+    # In the clocked engine the sensitivity is 1.5 minus the accuracy.
     study = bench.study(search(require={"sensitivity": 0.65}))
     bench.train(study, GOAL)
     found = summarize(study)
@@ -185,7 +181,7 @@ def test_only_what_has_the_required_sensitivity_may_win(bench: Bench) -> None:
         f"{len(able)} of 6 configurations have at least 65\u00a0% sensitivity; "
         "the others cannot win."
     )
-    # None can: the finalists are those next to it.
+    # None reaches it: the finalists are the nearest ones.
     record = renew_record(study, DATA, require={"sensitivity": 0.99, "specificity": 0.1})
     bench.train(study, GOAL)
     found = summarize(study)
@@ -196,13 +192,13 @@ def test_only_what_has_the_required_sensitivity_may_win(bench: Bench) -> None:
     assert f"#{last} of 3 finalists comes nearest to the requirements, " in sentences(found)[0]
 
 
-def test_one_finalist_is_not_the_best_of_many(bench: Bench) -> None:
+def test_a_single_finalist_is_not_called_the_best(bench: Bench) -> None:
     study = bench.study(search())
     bench.train(study, replace(GOAL, n_finalists=1))
     assert "is the only finalist, retrained" in sentences(summarize(study))[0]
 
 
-def test_a_larger_goal_chooses_finalists_anew_and_keeps_what_is_trained(bench: Bench) -> None:
+def test_a_larger_goal_selects_finalists_again_and_keeps_trained_repeats(bench: Bench) -> None:
     study = bench.study(search())
     bench.train(study, replace(GOAL, n_trials=2))
     before = by_ordinal(study, fresh=True)
@@ -215,11 +211,9 @@ def test_a_larger_goal_chooses_finalists_anew_and_keeps_what_is_trained(bench: B
     assert all(fresh[ordinal] == before[ordinal] for ordinal in before)
 
 
-def test_a_space_with_fewer_configurations_than_the_goal_is_gone_through_once(
-    bench: Bench,
-) -> None:
+def test_a_space_smaller_than_the_goal_is_searched_once(bench: Bench) -> None:
     sizes = Choices(name="batch_size", choices=(8, 16, 128))
-    few = over(sizes, Choices(name="dropout", choices=(0.0, 0.5)))
+    few = search_over(sizes, Choices(name="dropout", choices=(0.0, 0.5)))
     study, goal = bench.study(few), Goal(1, 50)
     assert open_source(study, few, goal).n_left() == 6
     done = bench.train(study, goal)
@@ -228,16 +222,14 @@ def test_a_space_with_fewer_configurations_than_the_goal_is_gone_through_once(
     assert bench.train(study, goal) == []
 
 
-def test_a_search_where_everything_fails_ends_and_says_why(bench: Bench) -> None:
+def test_a_search_whose_trials_all_fail_ends_with_the_reason(bench: Bench) -> None:
     rates = Range(name="learning_rate", low=10.0, high=10.0)
-    of = over(rates, Range(name="dropout", low=0.0, high=0.5), learning_rate=10.0)
+    of = search_over(rates, Range(name="dropout", low=0.0, high=0.5), learning_rate=10.0)
     with pytest.raises(StudyError, match="not finite in epoch 2"):
         bench.train(bench.study(of), Goal(1, 50))
 
 
-def test_course_networks_get_the_repeats_of_the_finalists_and_are_no_configurations(
-    bench: Bench,
-) -> None:
+def test_course_networks_get_finalist_repeats_but_are_not_configurations(bench: Bench) -> None:
     goal = Goal(n_repeats=1, n_trials=2, n_finalists=1, n_final_repeats=2, with_baselines=True)
     study = bench.study(search())
     assert open_source(study, search(), goal).n_left() == 2 + 1 * 2 + 5 * 2

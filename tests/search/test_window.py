@@ -1,4 +1,4 @@
-"""The course of a search: a function of its seed and window, whoever trains it and however."""
+"""The course of a search depends only on its seed and window."""
 
 import random
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def search(**changes: Any) -> StudyRecord:
 
 
 def described(study: optuna.Study) -> dict[tuple[int, int], object]:
-    """Return all that a study came to, by configuration and repeat."""
+    """Return the results of a study by configuration and repeat."""
     found = {
         (t.user_attrs["ordinal"], t.user_attrs["repeat"]): (
             t.params,
@@ -49,7 +49,7 @@ def described(study: optuna.Study) -> dict[tuple[int, int], object]:
 
 
 class UnevenStack(ClockedStack):
-    """A stack whose lanes go on at random, as processes do that do not wait for each other."""
+    """A stack whose lanes advance at random, like processes that do not wait for each other."""
 
     chance = random.Random(0)
 
@@ -64,7 +64,7 @@ class UnevenStack(ClockedStack):
 
 @pytest.fixture(scope="module", params=[{}, {"sampler": "random"}])
 def whole(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A search that one lane trained without a stop."""
+    """A search trained by one lane without interruption."""
     bench = Bench(tmp_path_factory.mktemp("whole"))
     of = search(window=4, **request.param)
     study = bench.study(of)
@@ -73,7 +73,7 @@ def whole(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return of, described(study)
 
 
-def test_the_course_is_the_same_however_many_train_at_a_time(bench: Bench, whole: Any) -> None:
+def test_the_course_is_the_same_with_any_number_of_lanes(bench: Bench, whole: Any) -> None:
     of, expected = whole
     bench.stack = UnevenStack()
     study = bench.study(of)
@@ -81,9 +81,7 @@ def test_the_course_is_the_same_however_many_train_at_a_time(bench: Bench, whole
     assert described(study) == expected
 
 
-def test_a_search_that_is_cut_off_again_and_again_becomes_the_undisturbed_one(
-    bench: Bench, whole: Any
-) -> None:
+def test_a_repeatedly_interrupted_search_has_the_same_result(bench: Bench, whole: Any) -> None:
     of, expected = whole
     chance = random.Random(1)
     for _ in range(200):
@@ -97,11 +95,11 @@ def test_a_search_that_is_cut_off_again_and_again_becomes_the_undisturbed_one(
     assert described(bench.study(of)) == expected
 
 
-@pytest.mark.parametrize("window", [0, 3])  # Of older searches it may be 0.
-def test_what_the_sampler_has_seen_is_kept_without_changing_what_it_proposes(
+@pytest.mark.parametrize("window", [0, 3])  # 0 occurs in older searches.
+def test_a_reused_sampler_proposes_the_same_as_a_new_one(
     window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if the search were resumed for each one, also where the oldest are forgotten."""
+    """Also when the oldest trials are forgotten."""
     monkeypatch.setattr(proposals, "_MOST_SEEN", 12)
     of, chance = search(window=window, sampler="tpe"), random.Random(0)
     kept, seen = Proposer(of), list[list[FrozenTrial]]()
@@ -120,21 +118,19 @@ def test_what_the_sampler_has_seen_is_kept_without_changing_what_it_proposes(
         seen.append([trial])
 
 
-def test_a_search_that_goes_on_after_its_finalists_is_the_longer_search(tmp_path: Path) -> None:
+def test_a_search_extended_after_its_finalists_equals_the_longer_search(tmp_path: Path) -> None:
     whole, parts = Bench(tmp_path / "whole"), Bench(tmp_path / "parts")
-    of = search(window=3, sampler="gp")  # It sees every digit of a score.
+    of = search(window=3, sampler="gp")  # It depends on every digit of a score.
     one, two = whole.study(of), parts.study(of)
     whole.train(one, Goal(1, 12))
     parts.train(two, Goal(1, 9, 2, 2))
     parts.train(two, Goal(1, 12))
     found = described(two)
-    assert all(found[place] == told for place, told in described(one).items())
+    assert all(found[place] == expected for place, expected in described(one).items())
 
 
 @pytest.mark.parametrize("window", [1, 4])
-def test_no_configuration_begins_before_those_it_is_decided_by_have_ended(
-    bench: Bench, window: int
-) -> None:
+def test_a_configuration_starts_after_all_those_it_depends_on(bench: Bench, window: int) -> None:
     bench.stack = UnevenStack()
     study = bench.study(search(window=window))
     ended: set[int] = set()
@@ -148,8 +144,8 @@ def test_no_configuration_begins_before_those_it_is_decided_by_have_ended(
     assert most == window
 
 
-def test_a_window_of_one_is_optuna_s_own_course(bench: Bench) -> None:
-    """After the start-up, the sampler sees what it would see of the study itself."""
+def test_a_window_of_one_follows_plain_optuna(bench: Bench) -> None:
+    """After the start-up, the sampler sees the same trials as in plain Optuna."""
     plain_space = replace(SPACE, search=SPACE.search[:2])  # No condition: nothing is filled in.
     study = bench.study(record("search", "learning_rate", "scheduler", space=plain_space))
     bench.train(study, Goal(1, START_UP + 4))
@@ -165,13 +161,13 @@ def test_a_window_of_one_is_optuna_s_own_course(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("window", [1, 12])
-def test_the_start_up_counts_configurations_and_not_results(bench: Bench, window: int) -> None:
+def test_the_start_up_counts_configurations_not_results(bench: Bench, window: int) -> None:
     study = bench.study(search(window=window))
     bench.train(study, Goal(1, 20))
     asked = [t.params for t in study.get_trials(deepcopy=False)]
     even = spread(SPACE, seed=0, first=1, n=19)
     n_start = 1 + next(i for i, params in enumerate(even) if params != asked[i + 1])
-    # A wide window ends later only where too few results are known to say anything.
+    # With a wide window it lasts longer, because too few results are known.
     assert n_start == (START_UP if window == 1 else 14)
 
 
@@ -182,7 +178,7 @@ def curves() -> Iterator[Any]:
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 @given(*curves())
-def test_the_median_rule_is_that_of_optuna(
+def test_the_median_rule_matches_optuna(
     metric: str, earlier: list[list[float]], own: list[float]
 ) -> None:
     score = read_score(metric)
