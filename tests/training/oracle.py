@@ -1,7 +1,7 @@
-"""The readable way to train: the reports' own loop, autograd, `torch.optim`, one lane, float64.
+"""A readable reference: the loop of the reports with autograd, `torch.optim`, one lane, float64.
 
-The engine must come to the same numbers. Only what decides chance (first weights, order, dropout,
-augmentation) and what is done with the numbers after an epoch is the engine's own.
+The engine must give the same numbers. Only randomness (first weights, order, dropout,
+augmentation) and the handling of metrics after an epoch are taken from the engine.
 """
 
 import copy
@@ -36,7 +36,7 @@ from hpo.training.randomness import (
 
 EXACT: Final = Device("cpu", "fp64")
 
-# torch's own, one parameter at a time, with every default that a configuration does not set.
+# Those of torch, one parameter at a time, with the defaults of all unset options.
 OPTIMIZERS: Final[dict[str, Callable[[Iterable[Tensor], TrainingConfig], optim.Optimizer]]] = {
     "adam": lambda p, c: optim.Adam(p, weight_decay=c.weight_decay, foreach=False),
     "adamw": lambda p, c: optim.AdamW(p, weight_decay=c.weight_decay, foreach=False),
@@ -67,7 +67,7 @@ class _Lane:
 
 
 class _GivenDropout(nn.Module):
-    """Dropout with a mask that is handed in for every step."""
+    """Dropout with a mask that is set for every step."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class _GivenDropout(nn.Module):
 
 @one_thread()
 def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -> TrainingResult:
-    """Train a configuration by the book; return what the engine would."""
+    """Train a configuration; return the same result as the engine."""
     progress, seeds = Progress(config), seeds_of(seed)
     model = open_model(config, seeds)
     learned = [p for p in model.parameters() if p.requires_grad]
@@ -118,7 +118,7 @@ def train(config: TrainingConfig, data: TrainingData, *, seed: int, fold: int) -
 
 
 def _read(lane: _Lane, model: nn.Sequential) -> tuple[Metrics, tuple, tuple]:
-    """Return what one of the two kept models gives on validation and on the test images."""
+    """Return metrics and predictions of a kept model on validation, and predictions on test."""
     images = lane.images
     validation = _read_losses(lane, model, images.validation)
     test = probabilities(lane.config, _read_logits(lane, model, images.test))
@@ -163,7 +163,7 @@ def open_model(config: TrainingConfig, seeds: Tensor) -> nn.Sequential:
 
 
 def _train_steps(lane: _Lane, epoch: int) -> Iterable[Tensor]:
-    """Train an epoch; yield loss, right answers and images of each batch, summed, `(3,)`."""
+    """Train an epoch; yield loss, correct answers and images of each batch, summed, `(3,)`."""
     config, n = lane.config, len(lane.images.train)
     shuffled = lane.images.train[order(lane.seeds, n, ORDER, epoch)[0]]
     dropouts = [module for module in lane.model if isinstance(module, _GivenDropout)]
@@ -193,7 +193,7 @@ def _train_steps(lane: _Lane, epoch: int) -> Iterable[Tensor]:
 
 @torch.no_grad()
 def _average(lane: _Lane, *, is_last: bool) -> None:
-    """Bring the average up to date: step t weighs t^p - (t - 1)^p, held from update to update."""
+    """Update the average: step t has the weight t^p - (t - 1)^p, constant between updates."""
     lane.n_steps += 1
     if lane.n_steps % AVERAGE_EVERY == 0 or is_last:
         old = lane.n_averaged**AVERAGE_POWER / lane.n_steps**AVERAGE_POWER

@@ -1,4 +1,4 @@
-"""The engine in float64 against the readable way to train, over all losses, optimizers, …"""
+"""The engine in float64 compared with the oracle, over all losses, optimizers, …"""
 
 from typing import Any, get_args
 
@@ -32,7 +32,7 @@ OVERFITTING = SMALL.replace(optimizer="sgd", learning_rate=0.1, dropout=0.0, epo
 
 
 def check(*configs: TrainingConfig, data: TrainingData = FEW) -> list[TrainingResult]:
-    """Train in one stack, compare each lane with the oracle, and return what was found."""
+    """Train in one stack, compare each lane with the oracle, and return the results."""
     jobs = [Job(config) for config in configs]
     results = train_together(stack.open_stack(data, device=oracle.EXACT), jobs)
     for job, found in zip(jobs, results, strict=True):
@@ -61,7 +61,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("optimizer", get_args(Optimizer))
-def test_both_ways_train_alike_with_every_schedule(optimizer: str) -> None:
+def test_engine_and_oracle_agree_with_every_schedule(optimizer: str) -> None:
     check(*(SMALL.replace(optimizer=optimizer, scheduler=s) for s in get_args(Scheduler)))
 
 
@@ -79,14 +79,12 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fields", CASES.values(), ids=CASES)
-def test_both_ways_train_alike_in_every_setting(fields: dict[str, Any]) -> None:
+def test_engine_and_oracle_agree_in_every_setting(fields: dict[str, Any]) -> None:
     check(SMALL.replace(**fields), SMALL.replace(optimizer="rmsprop", **fields))
 
 
 @pytest.mark.parametrize("fields", [{"weight_decay": 0.0}, {"momentum": 0.0}], ids=str)
-def test_both_ways_train_alike_where_an_optimizer_leaves_something_out(
-    fields: dict[str, Any],
-) -> None:
+def test_engine_and_oracle_agree_without_weight_decay_or_momentum(fields: dict[str, Any]) -> None:
     check(*(SMALL.replace(optimizer=optimizer, **fields) for optimizer in get_args(Optimizer)))
 
 
@@ -96,7 +94,7 @@ def test_both_ways_train_alike_where_an_optimizer_leaves_something_out(
 @pytest.mark.parametrize(
     ("loss", "activation"), list(zip(get_args(Loss), get_args(Activation), strict=True))
 )
-def test_both_ways_train_alike_with_every_loss_and_activation(
+def test_engine_and_oracle_agree_with_every_loss_and_activation(
     loss: str, activation: str, outputs: int, data: TrainingData
 ) -> None:
     config = SMALL.replace(loss=loss, activation=activation, outputs=outputs, label_smoothing=0.1)
@@ -107,7 +105,7 @@ def test_both_ways_train_alike_with_every_loss_and_activation(
     assert {result.weights["9.weight"].shape for result in results} == {(outputs, 5)}
 
 
-def test_both_ways_keep_the_same_epoch_of_early_stopping() -> None:
+def test_engine_and_oracle_keep_the_same_epoch_in_early_stopping() -> None:
     waits = (1, 2, 3)
     for weights in get_args(ScoredWeights):
         config = OVERFITTING.replace(weights=weights, epochs=20)
@@ -116,6 +114,6 @@ def test_both_ways_keep_the_same_epoch_of_early_stopping() -> None:
         assert [len(run.epochs) - run.kept_epoch for run in runs] == list(waits)
 
 
-def test_both_ways_lower_the_rate_on_the_same_plateau() -> None:
+def test_engine_and_oracle_lower_the_rate_on_the_same_plateau() -> None:
     [found] = check(OVERFITTING.replace(scheduler="plateau"))
     assert len({epoch.learning_rate for epoch in found.run.epochs}) > 1

@@ -1,4 +1,4 @@
-"""Images that are aligned: what moves them, that nothing leaks, and that bits stay."""
+"""Aligned images: undone poses, no leakage, and the same bits everywhere."""
 
 import io
 import json
@@ -41,26 +41,26 @@ def few_threads() -> Iterator[None]:
         yield
 
 
-def apart(images: Tensor, others: Tensor) -> float:
+def difference(images: Tensor, others: Tensor) -> float:
     """Return the mean difference in gray levels, without the border, which may be filled in."""
     inside = slice(12, -12)
     return float((images.float() - others.float())[:, inside, inside].abs().mean())
 
 
-def test_what_moved_an_image_is_taken_out_again_and_labels_play_no_part(chests: Tensor) -> None:
+def test_alignment_undoes_poses_and_ignores_exposure(chests: Tensor) -> None:
     template = make_template(chests)
     straight = align(chests, template)
     for pose in ([0.06, -0.05, 0, 0, 0, 0], [0, 0, 0.08, 0, 0.08, 0], [0, 0, 0, 0, 0, -0.08]):
         poses = torch.tensor([pose]).expand(len(chests), 6)
         moved = change_pose(chests.float(), poses).round().to(torch.uint8)
-        assert apart(align(moved, template), straight) < 0.4 * apart(moved, chests)
-    # Exposure does not: the correlation with the template knows none.
+        assert difference(align(moved, template), straight) < 0.4 * difference(moved, chests)
+    # Exposure plays no part: the correlation with the template does not depend on it.
     darker = (chests.float() * 0.6 + 20).round().to(torch.uint8)
     undone = (align(darker, template).float() - 20) / 0.6
-    assert apart(undone, straight) < 1.5
+    assert difference(undone, straight) < 1.5
 
 
-def test_an_image_has_the_same_bits_alone_among_others_and_on_two_threads(chests: Tensor) -> None:
+def test_alignment_gives_the_same_bits_alone_in_batches_and_on_two_threads(chests: Tensor) -> None:
     template = make_template(chests)
     together = align(chests, template)
     alone = torch.cat([align(chests[n : n + 1], template) for n in range(len(chests))])
@@ -70,8 +70,7 @@ def test_an_image_has_the_same_bits_alone_among_others_and_on_two_threads(chests
     assert torch.equal(on_two, together[::8])
 
 
-def test_a_template_is_of_the_training_images_of_its_fold_alone(data: TrainingData) -> None:
-    """Neither a validation image nor a test image shows in it."""
+def test_a_template_depends_only_on_the_training_images_of_its_fold(data: TrainingData) -> None:
     fold, pixels = data.fold(1), data.pixels_at(24).copy()
     pixels[fold.validation] = 255 - pixels[fold.validation]
     pixels[data.n_pool :] = 9
@@ -83,7 +82,7 @@ def test_a_template_is_of_the_training_images_of_its_fold_alone(data: TrainingDa
     assert not np.array_equal(read_images(data, CONFIG, 2)[2], template)
 
 
-def test_lanes_of_every_fold_and_alignment_train_as_alone(data: TrainingData, cpu: Device) -> None:
+def test_lanes_of_every_fold_match_training_alone(data: TrainingData, cpu: Device) -> None:
     data = replace(data, is_stressed=True)
     configs = [CONFIG, CONFIG.replace(align="none"), CONFIG.replace(augment_pose=0.1)]
     jobs = [Job(config, fold=fold) for config in configs for fold in (1, 2)]
@@ -96,14 +95,14 @@ def test_lanes_of_every_fold_and_alignment_train_as_alone(data: TrainingData, cp
 def test_exported_weights_align_images_themselves(
     data: TrainingData, train: Train, tmp_path: Path
 ) -> None:
-    """They give the recorded probabilities: read by hpo, and in the program without."""
+    """Both hpo and the exported program give the recorded probabilities."""
     config = CONFIG.replace(normalize="image")
     result, images = train(config), data.pixels_at(24)[data.n_pool :]
     file = tmp_path / "weights.safetensors"
     save_file(result.weights, file, metadata={CONFIG_KEY: json.dumps(config.to_mapping())})
     [network] = open_model(file, None)
-    told = network.probabilities(images).astype(np.float32)
-    np.testing.assert_allclose(told, result.run.test_probabilities, rtol=1e-6)
+    predicted = network.probabilities(images).astype(np.float32)
+    np.testing.assert_allclose(predicted, result.run.test_probabilities, rtol=1e-6)
     program = torch.export.load(io.BytesIO(to_program([network]))).module()
     alone = [program(torch.from_numpy(image[None].copy())).item() for image in images[:3]]
-    np.testing.assert_allclose(alone, told[:3], atol=1e-6)
+    np.testing.assert_allclose(alone, predicted[:3], atol=1e-6)

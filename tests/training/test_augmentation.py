@@ -28,7 +28,7 @@ def augmented(images: Tensor = IMAGES, epoch: int = 0, seed: int = 1, **fields: 
     return augment(images, config, drawn)
 
 
-def test_epoch_and_seed_each_give_other_images_and_the_batch_does_not_matter() -> None:
+def test_augmentation_depends_on_epoch_and_seed_but_not_on_the_batch() -> None:
     assert augmented() is IMAGES
     first = augmented(**ALL)
     assert not torch.equal(first, augmented(epoch=1, **ALL))
@@ -40,7 +40,7 @@ def test_epoch_and_seed_each_give_other_images_and_the_batch_does_not_matter() -
     assert torch.equal(alone, first[some])
 
 
-def test_one_kind_does_not_move_the_draws_of_another() -> None:
+def test_one_augmentation_does_not_change_the_draws_of_another() -> None:
     is_flipped = (augmented(augment_flip=True) != IMAGES).any(1)
     both = augmented(augment_flip=True, augment_exposure=1e-9)
     assert torch.equal((both != IMAGES).any(1), is_flipped)
@@ -77,7 +77,7 @@ def dot(row: int, column: int) -> Tensor:
         (dot(10, 8), pose(), dot(10, 8)),
         (dot(10, 8), pose(right=3 / SIDE, down=-2 / SIDE), dot(8, 11)),
         (dot(3, 5), pose(angle=torch.pi / 2), torch.rot90(dot(3, 5), 1, (1, 2))),
-        # From outside the border goes on.
+        # The border is extended.
         (GRAY, pose(right=0.4, zoom=0.3, angle=0.5), GRAY),
     ],
     ids=["identity", "shift", "quarter turn", "border"],
@@ -86,7 +86,7 @@ def test_a_pose_moves_pixels(before: Tensor, moved: Tensor, after: Tensor) -> No
     torch.testing.assert_close(change_pose(before, moved), after, atol=1e-2, rtol=0)
 
 
-def test_exposure_is_cut_off_at_black_and_white() -> None:
+def test_exposure_is_clipped_at_black_and_white() -> None:
     black, white = torch.zeros_like(IMAGES[:15]), torch.full_like(IMAGES[15:], 255)
     changed = augmented(torch.cat([black, white]), augment_exposure=0.5)
     levels = changed.float().mean(1)
@@ -96,6 +96,6 @@ def test_exposure_is_cut_off_at_black_and_white() -> None:
 
 
 @pytest.mark.gpu
-def test_a_gpu_changes_images_alike_up_to_rounding(cuda: Device) -> None:
+def test_a_gpu_augments_images_equally_up_to_rounding(cuda: Device) -> None:
     here, there = augmented(epoch=2, **ALL), augmented(IMAGES.to(cuda.torch), epoch=2, **ALL)
     assert (here.int() - there.cpu().int()).abs().max() <= 1

@@ -30,7 +30,7 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_says_what_to_do(
     ("capabilities", "precision"),
     [({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "fp32")],
 )
-def test_auto_precision_is_what_the_cpu_has_and_bf16_is_emulated(
+def test_auto_precision_follows_the_cpu_and_bf16_can_be_emulated(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
@@ -42,7 +42,7 @@ def test_auto_precision_is_what_the_cpu_has_and_bf16_is_emulated(
 
 
 @pytest.mark.usefixtures("_with_two_gpus")
-def test_a_gpu_is_named_in_full_and_what_does_not_exist_is_refused() -> None:
+def test_names_of_gpus_are_completed_and_missing_devices_refused() -> None:
     assert choose("auto") == choose("cuda") == Device("cuda:0", "fp32")
     assert choose("cuda:1") == Device("cuda:1", "fp32")
     for name, precision, error, says in (
@@ -55,7 +55,7 @@ def test_a_gpu_is_named_in_full_and_what_does_not_exist_is_refused() -> None:
             choose(name, precision)
 
 
-def test_a_failed_allocation_is_explained_and_no_other_error(cpu: Device) -> None:
+def test_only_a_failed_allocation_is_reported_as_out_of_memory(cpu: Device) -> None:
     says = r"(?s)memory on cpu.*\[7, 5\].*image_size = 16.*smaller"
     with pytest.raises(OutOfMemoryError, match=says), computing(CONFIG, cpu):
         raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -65,13 +65,13 @@ def test_a_failed_allocation_is_explained_and_no_other_error(cpu: Device) -> Non
         raise RuntimeError("shapes differ")
 
 
-def test_a_gpu_that_is_gone_is_not_one_that_is_full() -> None:
+def test_a_lost_gpu_is_not_reported_as_out_of_memory() -> None:
     says = r"^cuda:0 stopped working: CUDA error: 719\. Finished trainings are saved"
     with pytest.raises(DeviceError, match=says), computing(CONFIG, Device("cuda:0", "bf16")):
         raise RuntimeError("CUDA error: 719\nx")
 
 
-def test_a_device_that_computes_as_plain_torch_does_is_used_and_no_other(
+def test_only_a_device_that_agrees_with_plain_torch_is_used(
     monkeypatch: pytest.MonkeyPatch, device: Device
 ) -> None:
     check_device(device)

@@ -1,4 +1,4 @@
-"""Every field of a configuration does something, and an inactive one does nothing."""
+"""Every active field of a configuration changes the training; an inactive one does not."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ BASE = TrainingConfig(
     image_size=16, hidden=(8, 6), dropout=0.25, batch_size=16, epochs=4, learning_rate=0.01
 )
 
-# For every field: another value, and what makes the field active where the base does not.
+# For every field: another value, and the changes to the base that make the field active.
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "hidden": ([8, 7], {}),
     "activation": ("tanh", {}),
@@ -54,7 +54,7 @@ def are_equal(first: TrainingResult, second: TrainingResult) -> bool:
 
 
 def test_every_field_has_a_case() -> None:
-    # An own model is another network: tests/training/test_own.py.
+    # For custom models see tests/training/test_own.py.
     assert CASES.keys() | {"model"} == TrainingConfig.model_fields.keys()
 
 
@@ -65,7 +65,7 @@ def test_a_field_changes_the_training(train: Train, name: str) -> None:
     assert not are_equal(train(base), train(base.replace(**{name: value})))
 
 
-# These are not active at a value that has no effect; at any other they are.
+# These are inactive only at the value that has no effect.
 SOMETIMES = {"align", "augment_stretch", "class_weight", "weights"}
 
 

@@ -1,4 +1,4 @@
-"""Which GPUs a study trains on: every one, or the one that was named. No GPU is touched here."""
+"""Which GPUs a study trains on: all, or the named one. These tests need no GPU."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -45,7 +45,7 @@ def n_processes(session: AbstractContextManager[Session]) -> int:
 
 
 @pytest.mark.parametrize(("device", "n"), [("auto", 2), ("cuda:0", 1)])
-def test_each_gpu_has_a_process_unless_one_is_named_and_resume_keeps_to_it(
+def test_each_gpu_has_a_process_unless_one_is_named_also_in_resume(
     xrays: Path, storage: str, device: str, n: int
 ) -> None:
     assert n_processes(grid(xrays, storage, device)) == n

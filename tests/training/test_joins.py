@@ -1,4 +1,4 @@
-"""Lanes that differ only in their epochs are one training, and give what each gives alone."""
+"""Lanes that differ only in epochs share one training, with the same results as alone."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ BASE = TrainingConfig(
 
 
 class Trainings:
-    """A stack that joins, how many epochs it has trained, and what it has returned."""
+    """A joining stack, the number of epochs it trained, and the epochs it returned."""
 
     def __init__(self, data: TrainingData, device: Device) -> None:
         self.data, self.device = data, device
@@ -39,13 +39,13 @@ class Trainings:
             self.returned += self.stack.step()
 
     def finish(self) -> int:
-        """Train to the end; return the epochs trained: one that serves several counts once."""
+        """Train to the end; return the epochs trained, counting shared ones once."""
         while self.stack.lanes:
             self.step()
         return self.n_trained
 
     def check(self) -> None:
-        """Compare every lane, which has finished, with its configuration trained alone."""
+        """Compare every finished lane with its configuration trained alone."""
         for lane, config in self.lanes.items():
             result = self.stack.result(lane)
             own = [(done.epoch, done.metrics) for done in self.returned if done.lane == lane]
@@ -75,7 +75,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch, data: TrainingData, place: Device
         ("plateau", (2, 4), 6),
     ],
 )
-def test_lanes_that_differ_in_epochs_are_one_training_in_any_order(
+def test_lanes_that_differ_in_epochs_share_one_training_in_any_order(
     trainings: Trainings, scheduler: str, epochs: tuple[int, ...], n_trained: int
 ) -> None:
     root = BASE.replace(scheduler=scheduler, step_size=1, milestones=[1, 4])
@@ -100,7 +100,7 @@ def test_lanes_that_differ_in_more_than_epochs_do_not_join(trainings: Trainings)
         pytest.param(4, (6,), 6, id="longer than one that has finished"),
     ],
 )
-def test_a_late_lane_catches_up_at_once_or_begins_anew(
+def test_a_late_lane_catches_up_at_once_or_starts_over(
     trainings: Trainings, steps: int, late: tuple[int, ...], n_trained: int
 ) -> None:
     trainings.add(BASE, 4)
@@ -113,7 +113,7 @@ def test_a_late_lane_catches_up_at_once_or_begins_anew(
     trainings.check()
 
 
-def test_early_stopping_is_that_of_each_lane_alone(trainings: Trainings) -> None:
+def test_early_stopping_matches_each_lane_alone(trainings: Trainings) -> None:
     # The validation loss rises after the third epoch.
     stopping = BASE.replace(dropout=0.0, learning_rate=0.1, early_stopping=2)
     trainings.add(stopping, 9, 4, 2)
@@ -124,7 +124,7 @@ def test_early_stopping_is_that_of_each_lane_alone(trainings: Trainings) -> None
     trainings.check()
 
 
-def test_dropping_a_lane_leaves_the_others_of_its_training(trainings: Trainings) -> None:
+def test_dropping_a_lane_does_not_affect_others_in_its_training(trainings: Trainings) -> None:
     _, lane, _ = trainings.add(BASE, 3, 6, 4)
     trainings.step(2)
     trainings.stack.drop(lane)

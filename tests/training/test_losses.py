@@ -26,7 +26,7 @@ def loss_of(logits: Tensor, labels: Tensor = LABELS, **fields: float | str) -> T
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.6])
 @pytest.mark.parametrize("loss", sorted(LOSSES.keys() - {"focal"}))
-def test_a_loss_is_that_of_torch(loss: str, smoothing: float) -> None:
+def test_losses_match_torch(loss: str, smoothing: float) -> None:
     for logits, labels in ((ONE, LABELS), (TWO, LABELS), (THREE, LABELS_OF_THREE)):
         full = torch.cat([torch.zeros_like(ONE), ONE], 1) if logits is ONE else logits
         n = full.shape[1]
@@ -56,14 +56,14 @@ def test_focal_loss_follows_its_formula(gamma: float) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_probabilities_of_three_classes_sum_to_one_in_the_order_of_the_outputs(loss: str) -> None:
+def test_probabilities_of_three_classes_sum_to_one_in_the_output_order(loss: str) -> None:
     logits = torch.cat([THREE.float(), torch.tensor([[-500.0, -400.0, -600.0]])])
     p = probabilities(TrainingConfig(loss=loss, outputs=3), logits)
     torch.testing.assert_close(p.sum(1), torch.ones(6))
     assert p.argmax(1).tolist() == logits.argmax(1).tolist()
 
 
-def test_bce_of_several_outputs_makes_one_probability_of_the_estimates_of_each() -> None:
+def test_bce_of_several_outputs_combines_their_estimates() -> None:
     for p in ([0.2, 0.8], [0.2, 0.7, 0.1]):
         config = TrainingConfig(loss="bce", outputs=len(p))
         found = probabilities(config, torch.tensor([p]).logit())

@@ -1,4 +1,4 @@
-"""The machine, and the limits of a container: control groups 2 and 1, and files of nonsense."""
+"""Cores, memory and processor of the machine, within the limits of a container."""
 
 import math
 import os
@@ -19,7 +19,7 @@ Put = Callable[[dict[str, str]], None]
 
 @pytest.fixture
 def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Let the files of the system be these, on a machine of eight cores and 16 GB."""
+    """Replace the files of the system, on a machine of eight cores and 16 GB."""
     monkeypatch.setattr(machine, "_PROC", tmp_path / "proc")
     monkeypatch.setattr(machine, "_GROUPS", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
@@ -44,9 +44,7 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
         *((V2 | {"cpu.max": text}, 8) for text in ("100000 0", "two cores")),
     ],
 )
-def test_no_more_cores_are_used_than_a_container_may_take(
-    put: Put, files: dict[str, str], expected: int
-) -> None:
+def test_cores_are_limited_by_containers(put: Put, files: dict[str, str], expected: int) -> None:
     put(files)
     assert machine.n_cores() == expected
     assert machine.choose_lanes("grid", "cpu", [SMALL]) == 4 * expected
@@ -68,14 +66,14 @@ def memory(limit: str, used: str, cache: str) -> dict[str, str]:
         (memory("4000", "3000", "0") | {"pod/memory.max": "9", "pod/memory.current": "8"}, 1),
     ],
 )
-def test_memory_is_what_container_and_machine_both_have(
+def test_memory_is_limited_by_container_and_machine(
     put: Put, files: dict[str, str], expected: float
 ) -> None:
     put(files)
     assert machine.available_bytes() == min(expected, 16 * GIGABYTE)
 
 
-def test_the_processor_has_a_name(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_of_the_processor_is_found(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.processor", lambda: "of the platform")
     assert machine.processor() == "of the platform"
     put({"proc/cpuinfo": "model name\t: AMD EPYC: a\nmodel name\t: B\n"})

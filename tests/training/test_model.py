@@ -4,7 +4,7 @@ import torch
 from hpo.training.model import NORMALIZE, scale_pixels
 
 
-def test_normalization_is_what_its_name_says_in_whole_numbers_that_bf16_holds() -> None:
+def test_normalization_matches_its_name_in_integers_that_fit_into_bf16() -> None:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (40, 12 * 12), dtype=torch.uint8, generator=generator)
     pixels[0] = 77
@@ -13,7 +13,7 @@ def test_normalization_is_what_its_name_says_in_whole_numbers_that_bf16_holds() 
     gray, *found = scale_pixels(pixels, "image")
     assert not gray.any()
     for image, deviation in zip(found, pixels[1:].double().std(1, correction=0), strict=True):
-        # The mean is taken out to the nearest gray level.
+        # The mean is subtracted as a whole gray level.
         assert abs(image.mean()) <= 0.5 / deviation + 1e-6
         assert image.std(correction=0) == pytest.approx(1, rel=1e-5)
     for normalize in NORMALIZE:

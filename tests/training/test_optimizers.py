@@ -1,4 +1,4 @@
-"""Learning rates against torch's schedulers; the steps are compared by the oracle."""
+"""Learning rates compared with torch's schedulers; test_against_oracle.py compares the steps."""
 
 import math
 import warnings
@@ -25,7 +25,7 @@ THEIRS: dict[str, tuple[type[optim.lr_scheduler.LRScheduler], tuple[Any, ...]]] 
 
 
 @pytest.mark.parametrize("scheduler", FACTORS)
-def test_a_schedule_is_that_of_torch(scheduler: str) -> None:
+def test_schedules_match_torch(scheduler: str) -> None:
     optimizer = optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
     make, arguments = THEIRS[scheduler]
     theirs, rates = make(optimizer, *arguments), []
@@ -45,7 +45,7 @@ def test_a_schedule_is_that_of_torch(scheduler: str) -> None:
     patience=st.integers(1, 4),
     gamma=st.sampled_from([0.1, 0.5, 1.0]),
 )
-def test_plateau_is_that_of_torch(losses: list[float], patience: int, gamma: float) -> None:
+def test_plateau_matches_torch(losses: list[float], patience: int, gamma: float) -> None:
     config = TrainingConfig(scheduler="plateau", step_size=patience, gamma=gamma)
     optimizer = optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Own models in the engine: plain torch, one lane after another, the same alone and in company."""
+"""Custom models in the engine: plain torch, with the same results alone and among other lanes."""
 
 import dataclasses
 import os
@@ -38,13 +38,11 @@ MLP = TrainingConfig(image_size=16, hidden=(8,), batch_size=16, epochs=STRESS_EV
 
 @pytest.fixture
 def named(data: TrainingData) -> TrainingData:
-    """The data of a study whose model the command line named."""
+    """The data of a study whose model is named on the command line."""
     return dataclasses.replace(data, code=CNN, is_stressed=True)
 
 
-def test_a_lane_computes_in_any_company_what_it_computes_alone(
-    named: TrainingData, cpu: Device
-) -> None:
+def test_a_lane_gives_the_same_results_among_others(named: TrainingData, cpu: Device) -> None:
     jobs = [
         Job(SMALL.replace(dropout=0.5, augment_pose=0.1)),
         Job(SMALL.replace(scheduler="plateau", early_stopping=1, epochs=3, loss="focal"), seed=8),
@@ -52,7 +50,7 @@ def test_a_lane_computes_in_any_company_what_it_computes_alone(
         Job(SMALL.replace(optimizer="rmsprop"), fold=0),
     ]
     alone = [train_alone(named, job, cpu) for job in jobs]
-    torch.rand(3)  # What others draw is of no matter either.
+    torch.rand(3)  # Other random draws do not matter either.
     with closing(open_stack(named, device=cpu)) as stack:
         together = train_together(stack, jobs)
     with closing(Pool(Processes(named, cpu, n_processes=1))) as pool:
@@ -66,7 +64,7 @@ def test_a_lane_computes_in_any_company_what_it_computes_alone(
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_training_is_that_of_torch_by_the_book(
+def test_training_matches_a_plain_torch_loop(
     named: TrainingData, cpu: Device, optimizer: str
 ) -> None:
     config = SMALL.replace(
@@ -207,7 +205,7 @@ def opened(code: str) -> nn.Module:
     return own.open_network(config, code, device=Device("cpu", "fp32"))
 
 
-def test_the_generators_of_others_stay_as_they_are_and_prints_go_elsewhere(
+def test_global_generators_are_unchanged_and_prints_go_to_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = (
@@ -236,14 +234,14 @@ def test_the_generators_of_others_stay_as_they_are_and_prints_go_elsewhere(
         ("    return nn.Conv2d(3, n_outputs, 3)\n", r"x\.expand\(-1, 3, -1, -1\)"),
     ],
 )
-def test_a_model_of_no_use_is_told_in_its_own_words(
+def test_an_unusable_model_is_reported_with_its_own_error(
     tmp_path: Path, body: str, message: str
 ) -> None:
     with pytest.raises((ModelError, TrainingError), match=message):
         opened(write(tmp_path, body))
 
 
-def test_code_is_not_run_unless_it_is_named_and_is_what_it_was(
+def test_model_code_is_not_run_unless_named_and_unchanged(
     data: TrainingData, named: TrainingData, cpu: Device
 ) -> None:
     with (

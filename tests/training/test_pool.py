@@ -1,4 +1,4 @@
-"""Lanes in a pool of processes compute what the stacked engine computes in this one."""
+"""Lanes in a pool of processes give the same results as the stacked engine."""
 
 import contextlib
 import dataclasses
@@ -40,7 +40,7 @@ def two(data: TrainingData, cpu: Device) -> Iterator[Pool]:
 
 
 def finish(pool: Pool) -> list[LaneEpoch]:
-    """Train to the end; return every epoch in the order in which it came."""
+    """Train to the end; return every epoch in order of arrival."""
     returned = []
     while live := pool.lanes:
         done = pool.step()
@@ -62,7 +62,7 @@ def finish_as_alone(pool: Pool, jobs: dict[int, Job], data: TrainingData, cpu: D
 
 @contextlib.contextmanager
 def stopped(process: Any) -> Iterator[None]:
-    """Let a process do nothing meanwhile."""
+    """Suspend a process."""
     os.kill(process._child.pid, signal.SIGSTOP)
     try:
         yield
@@ -70,7 +70,7 @@ def stopped(process: Any) -> Iterator[None]:
         os.kill(process._child.pid, signal.SIGCONT)
 
 
-def test_lanes_compute_what_they_compute_in_one_process_and_return_it_in_order(
+def test_lanes_match_training_in_one_process_and_return_in_order(
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
     with pytest.raises(TrainingError, match=r"batch_size 81"):
@@ -81,7 +81,7 @@ def test_lanes_compute_what_they_compute_in_one_process_and_return_it_in_order(
     assert two.step() == []
 
 
-def test_a_process_waits_for_no_other_and_forgets_what_is_dropped_while_it_trains(
+def test_a_process_waits_for_no_other_and_discards_dropped_lanes(
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
     jobs = {add(two, job): job for job in (Job(BASE, seed=seed) for seed in range(30, 34))}
@@ -100,7 +100,7 @@ def test_a_process_waits_for_no_other_and_forgets_what_is_dropped_while_it_train
         assert_bitwise_equal(two.result(lane), train_alone(data, job, cpu))
 
 
-def test_lanes_that_are_one_training_go_to_one_process_and_catch_up_in_one_step(
+def test_lanes_that_share_a_training_go_to_one_process_and_catch_up(
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
     with stopped(two.crew.members[1]):
@@ -110,15 +110,15 @@ def test_lanes_that_are_one_training_go_to_one_process_and_catch_up_in_one_step(
             assert_bitwise_equal(two.result(lane), train_alone(data, job, cpu))
 
 
-class Mortal:
-    """A crew of two workers in this process, one of which ends after every `n_steps` steps."""
+class DyingCrew:
+    """A crew of two workers in this process; every `n_steps` steps one of them dies."""
 
     joins = True
     goes_ahead = False
 
     def __init__(self, data: TrainingData, device: Device, *, n_steps: int) -> None:
         self.data, self.device, self.n_steps, self.n_left = data, device, n_steps, n_steps
-        self.members = [Inside(self), Inside(self)]
+        self.members = [LocalWorker(self), LocalWorker(self)]
 
     def share(self, image_size: int) -> list[Any]:
         return [self.data.pixels_at(image_size)]
@@ -126,19 +126,19 @@ class Mortal:
     def receive(self) -> list[Any]:
         self.n_left -= 1
         if not self.n_left:
-            self.n_left, self.members = self.n_steps, [self.members[1], Inside(self)]
+            self.n_left, self.members = self.n_steps, [self.members[1], LocalWorker(self)]
             return []
         return [member.answers.pop() for member in self.members if member.answers]
 
     def close(self) -> None: ...
 
 
-class Inside:
-    """A worker with room for two lanes, that answers at once."""
+class LocalWorker:
+    """A worker with room for two lanes that answers at once."""
 
     is_busy = False
 
-    def __init__(self, crew: Mortal) -> None:
+    def __init__(self, crew: DyingCrew) -> None:
         self.answers: list[Any] = []
         shared = fields_of(crew.data)
         self.worker = Worker(shared, crew.device, joins=True, read=lambda _size, place: place)
@@ -150,10 +150,10 @@ class Inside:
         self.answers.append(self.worker.answer("train", *request))
 
 
-def test_what_is_lost_with_a_worker_is_trained_again_and_no_epoch_returned_twice(
+def test_lost_trainings_are_repeated_and_no_epoch_is_returned_twice(
     data: TrainingData, cpu: Device
 ) -> None:
-    pool = Pool(Mortal(data, cpu, n_steps=7))
+    pool = Pool(DyingCrew(data, cpu, n_steps=7))
     jobs = [
         *JOBS,
         Job(BASE.replace(epochs=4)),
@@ -161,7 +161,7 @@ def test_what_is_lost_with_a_worker_is_trained_again_and_no_epoch_returned_twice
     ]  # Joined to the first.
     lanes = [add(pool, job) for job in jobs]
     finish_as_alone(pool, dict(zip(lanes, jobs, strict=True)), data, cpu)
-    add(pool := Pool(Mortal(data, cpu, n_steps=2)), Job(BASE.replace(epochs=100)))
+    add(pool := Pool(DyingCrew(data, cpu, n_steps=2)), Job(BASE.replace(epochs=100)))
     with pytest.raises(DeviceError, match="lost 20 times with its process"):
         finish(pool)
 
@@ -173,7 +173,7 @@ def test_what_is_lost_with_a_worker_is_trained_again_and_no_epoch_returned_twice
         (signal.SIGTERM, DeviceError, r"exit code -15.*run the same command again"),
     ],
 )
-def test_a_process_that_ends_is_reported(
+def test_a_process_that_dies_is_reported(
     data: TrainingData, cpu: Device, signal_: int, error: type[Exception], says: str
 ) -> None:
     with closing(Pool(Processes(data, cpu, n_processes=1))) as pool:
@@ -184,15 +184,13 @@ def test_a_process_that_ends_is_reported(
         assert type(caught.value) is error
 
 
-def test_an_unexpected_error_in_a_process_arrives_with_its_trace(
-    data: TrainingData, cpu: Device
-) -> None:
+def test_an_unexpected_error_keeps_its_traceback(data: TrainingData, cpu: Device) -> None:
     spoiled = dataclasses.replace(data, pixels_at=lambda _size: data.pixels_at(8))
     with pytest.raises(RuntimeError, match=r"(?s)process failed:\nTraceback.*pool\.py"):
         seconds_side_by_side(spoiled, [BASE], device=cpu, n_processes=1)
 
 
-def test_closing_ends_the_processes_and_nothing_is_left_on_the_disk(
+def test_closing_ends_the_processes_and_leaves_nothing_on_disk(
     data: TrainingData, cpu: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

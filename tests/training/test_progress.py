@@ -20,7 +20,7 @@ PAIRS = st.lists(
 
 @settings(max_examples=30)
 @given(PAIRS)
-def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[float, int]]) -> None:
+def test_metrics_match_scikit_learn(pairs: list[tuple[float, int]]) -> None:
     single = np.array([pair[0] for pair in pairs], np.float32)
     p = single.astype(np.float64)
     labels = np.array([pair[1] for pair in pairs], np.uint8)
@@ -36,7 +36,7 @@ def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[float, int]]) -> No
     assert found["brier"] == pytest.approx(sk.brier_score_loss(labels, p))
 
 
-def test_edge_cases_have_finite_numbers_and_broken_numbers_are_not_hidden() -> None:
+def test_edge_cases_are_finite_and_nan_is_not_hidden() -> None:
     of_one_class = measure(np.array([0.9, 0.2], np.float32), np.ones(2, np.uint8), loss=0.3)
     assert math.isnan(of_one_class["auroc"])
     assert of_one_class["balanced_accuracy"] == of_one_class["sensitivity"] == 0.5

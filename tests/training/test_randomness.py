@@ -22,7 +22,7 @@ def test_golden_bits() -> None:
 
 
 @pytest.mark.parametrize("chunk", [7, 1 << 20])
-def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+def test_the_chunk_size_does_not_matter(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     monkeypatch.setattr(randomness, "_CHUNK", chunk)
     seeds, drop, out = seeds_of(1, 2), torch.tensor([0.3, 0.8]), torch.empty(2, 100)
     whole = torch.cat([uniform(seeds_of(seed), 100, 3) for seed in (1, 2)])
@@ -31,7 +31,7 @@ def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None
     assert torch.equal(out, (whole * 2 - 1) * 0.25)
 
 
-def test_orders_are_equally_likely_permutations_and_numbers_do_not_repeat_between_tags() -> None:
+def test_orders_are_uniform_permutations_and_tags_are_uncorrelated() -> None:
     orders = order(seeds_of(*range(6000)), 6, 1)
     assert (orders.sort(1).values == torch.arange(6)).all()
     # Five standard errors of the counts, and of a correlation.

@@ -1,4 +1,4 @@
-"""A stack through its seam; and bit for bit, a lane computes what it computes alone."""
+"""A stack through its interface; each lane gives bitwise the same results as alone."""
 
 import itertools
 import random
@@ -59,7 +59,7 @@ def test_training_learns_and_its_result_fits_the_data(data: TrainingData, device
 
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Fill a list with the size of every cohort that is trained."""
+    """Record the size of every trained cohort."""
     found, run_epoch = [], engine.run_epoch
 
     def note(lanes: Sequence[AnyLane]) -> list[Epoch]:
@@ -70,10 +70,10 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def test_a_lane_leaves_when_it_has_finished_or_is_dropped_and_its_number_is_not_used_again(
+def test_finished_or_dropped_lanes_leave_and_numbers_are_not_reused(
     sizes: list[int], data: TrainingData, cpu: Device
 ) -> None:
-    """The lane of another network is another cohort."""
+    """A lane with another network is another cohort."""
     stack = open_stack(data, device=cpu)
     variants: tuple[dict[str, Any], ...] = ({"epochs": 1}, {}, {"optimizer": "sgd", "epochs": 2})
     short, dropped, long, other = (
@@ -102,7 +102,7 @@ def test_seed_and_fold_each_make_a_difference(data: TrainingData, cpu: Device) -
         assert not np.array_equal(first.weights["1.weight"], second.weights["1.weight"])
 
 
-def test_early_stopping_without_any_finite_loss_ends_and_keeps_the_last(
+def test_early_stopping_without_a_finite_loss_keeps_the_last_epoch(
     monkeypatch: pytest.MonkeyPatch, train: Train
 ) -> None:
     monkeypatch.setattr(lanes, "read_losses", lambda _, __, n: torch.full((1 + len(n),), np.nan))
@@ -111,7 +111,7 @@ def test_early_stopping_without_any_finite_loss_ends_and_keeps_the_last(
 
 
 def draw_jobs(rng: random.Random, n_classes: int) -> list[Job]:
-    """Draw jobs of two kinds: three each that differ in all that lanes of a cohort may."""
+    """Draw three jobs of each of two kinds, which differ in everything a cohort allows."""
     jobs = []
     for number in range(6):
         if number % 3 == 0:
@@ -154,7 +154,7 @@ def draw_jobs(rng: random.Random, n_classes: int) -> list[Job]:
 def train_in_turns(
     data: TrainingData, jobs: Sequence[Job], device: Device, rng: random.Random
 ) -> list[tuple[Job, TrainingResult]]:
-    """Keep five lanes busy; drop some in the middle, and put another job in every free place."""
+    """Keep five lanes busy; drop some midway, and put another job in every free place."""
     stack, waiting = open_stack(data, device=device), list(jobs)
     live: dict[int, Job] = {}
     finished = []
@@ -172,7 +172,7 @@ def train_in_turns(
 
 
 @pytest.mark.parametrize(("seed", "n_classes"), list(enumerate([2, 2, 3, 20])))
-def test_every_lane_computes_what_it_computes_alone(
+def test_every_lane_matches_training_alone(
     uneven: TrainingData, device: Device, seed: int, n_classes: int
 ) -> None:
     rng = random.Random(seed)
@@ -180,12 +180,12 @@ def test_every_lane_computes_what_it_computes_alone(
         uneven = make_data(103, 81, 80, 77, 84, 83, n_classes=n_classes)
     finished = train_in_turns(uneven, draw_jobs(rng, n_classes), device, rng)
     assert finished
-    torch.manual_seed(seed)  # It plays no part.
+    torch.manual_seed(seed)  # The global generator plays no part.
     for job, result in finished:
         assert_bitwise_equal(result, train_alone(uneven, job, device))
 
 
-def test_lanes_of_different_folds_in_any_order_compute_what_they_compute_alone(
+def test_lanes_of_different_folds_match_training_alone_in_any_order(
     sizes: list[int], uneven: TrainingData, place: Device
 ) -> None:
     """One of them has a last batch of one image, which is left out."""
@@ -198,9 +198,7 @@ def test_lanes_of_different_folds_in_any_order_compute_what_they_compute_alone(
         assert found.weights["2.num_batches_tracked"] == n_steps * CONFIG.epochs
 
 
-def test_a_lane_that_loses_its_numbers_leaves_its_companions_alone(
-    uneven: TrainingData, place: Device
-) -> None:
+def test_a_diverging_lane_does_not_affect_the_others(uneven: TrainingData, place: Device) -> None:
     jobs = [Job(DIVERGING.replace(learning_rate=rate), fold=2) for rate in (1e-5, 10.0, 1e-6)]
     together = train_together(open_stack(uneven, device=place), jobs)
     is_finite = [np.isfinite(result.weights["1.weight"]).all() for result in together]
@@ -210,8 +208,8 @@ def test_a_lane_that_loses_its_numbers_leaves_its_companions_alone(
         assert_bitwise_equal(found, train_alone(uneven, job, place))
 
 
-def test_the_number_of_threads_outside_does_not_matter(uneven: TrainingData, cpu: Device) -> None:
-    # A product of 76 images and 2304 pixels is split among threads and added up otherwise.
+def test_the_global_number_of_threads_does_not_matter(uneven: TrainingData, cpu: Device) -> None:
+    # A product of 76 images and 2304 pixels is split among threads and summed differently.
     config = CONFIG.replace(image_size=48, hidden=[7], dropout=0.2, batch_size=76, epochs=2)
     jobs = [Job(config, seed=seed, fold=seed) for seed in range(3)]
     results, n_threads = [], torch.get_num_threads()

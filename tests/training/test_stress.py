@@ -1,4 +1,4 @@
-"""The changes of the stress battery; and what is measured under it, the same to the bit."""
+"""The changes of the stress battery, and metrics under stress, equal to the bit."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -47,7 +47,7 @@ def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TrainingData:
     return replace(make_data(60, 40), is_stressed=True)
 
 
-def test_a_change_depends_on_the_position_alone() -> None:
+def test_a_change_depends_only_on_the_position() -> None:
     images = torch.randint(0, 256, (6, 32, 32), generator=torch.Generator().manual_seed(1))
     images = images.to(torch.uint8)
     for name in stress.names():
@@ -67,7 +67,7 @@ def test_a_spot_grows_and_shrinks_by_a_tenth(name: str, across: float, along: fl
         assert ((changed.any(axis).sum(1) - 16 / share).abs() <= 1).all()
 
 
-def test_shifts_differ_and_go_up_to_a_tenth_of_the_side() -> None:
+def test_shifts_differ_and_reach_a_tenth_of_the_side() -> None:
     images = SPOT[:1].expand(200, 64, 64).contiguous()
     moved = (stress.change(images, torch.arange(200), "shifted") > 150).float()
     places = torch.arange(64.0)
@@ -78,7 +78,7 @@ def test_shifts_differ_and_go_up_to_a_tenth_of_the_side() -> None:
     assert abs(np.corrcoef(columns, rows)[0, 1]) < 0.25
 
 
-def test_noise_and_blur_have_their_deviation() -> None:
+def test_noise_and_blur_have_their_standard_deviation() -> None:
     noisy = stress.change(GRAY, POSITIONS, "noisy").float()
     assert noisy.std().item() == pytest.approx(0.06 * 255, rel=0.03)
     assert (noisy[0] != noisy[1]).float().mean() > 0.9
@@ -89,7 +89,7 @@ def test_noise_and_blur_have_their_deviation() -> None:
     assert ((row * places**2).sum() / row.sum()).sqrt() == pytest.approx(1.4, rel=0.1)
 
 
-def test_the_pool_is_changed_once_and_a_cache_that_cannot_be_written_changes_nothing(
+def test_changed_images_are_cached_and_a_read_only_cache_does_not_matter(
     data: TrainingData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = stress.changed_pixels(data, 16)
@@ -106,9 +106,7 @@ def test_the_pool_is_changed_once_and_a_cache_that_cannot_be_written_changes_not
         stress.changed_pixels(data, 8)
 
 
-def test_it_is_measured_every_tenth_epoch_and_with_the_exported_weights(
-    data: TrainingData,
-) -> None:
+def test_stress_is_measured_every_tenth_epoch_with_exported_weights(data: TrainingData) -> None:
     result = train_alone(data, Job(CONFIG), oracle.EXACT)
     measured = [n for n, epoch in enumerate(result.run.epochs, start=1) if epoch.stress]
     assert measured == list(range(STRESS_EVERY, len(result.run.epochs) + 1, STRESS_EVERY))
@@ -128,8 +126,8 @@ def test_it_is_measured_every_tenth_epoch_and_with_the_exported_weights(
         assert result.run.stress[name]["brier"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_stack_measures_what_a_lane_measures_alone(data: TrainingData, place: Device) -> None:
-    """In processes too: tests/training/test_own.py."""
+def test_stress_in_a_stack_matches_training_alone(data: TrainingData, place: Device) -> None:
+    """For processes see tests/training/test_own.py."""
     alone = [train_alone(data, job, place) for job in JOBS]
     with closing(open_stack(data, device=place, joins=True)) as stack:
         for found, expected in zip(train_together(stack, JOBS), alone, strict=True):

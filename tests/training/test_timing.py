@@ -12,7 +12,7 @@ CONFIG = TrainingConfig(image_size=16, hidden=(8,), epochs=4, batch_size=20)
 
 
 @pytest.mark.parametrize(("batch_size", "n_steps", "most"), [(20, 4, 1e9), (2, 40, 3)])
-def test_the_parts_of_an_epoch_add_up_also_where_a_long_one_is_timed_in_part(
+def test_parts_of_an_epoch_add_up_also_if_only_some_steps_are_timed(
     monkeypatch: pytest.MonkeyPatch,
     data: TrainingData,
     cpu: Device,
@@ -20,7 +20,7 @@ def test_the_parts_of_an_epoch_add_up_also_where_a_long_one_is_timed_in_part(
     n_steps: int,
     most: float,
 ) -> None:
-    # A clock that goes one second at every look: opening, each step and each reading take one.
+    # A clock that advances by one second per call: opening, each step and each reading take one.
     clock = itertools.count()
     monkeypatch.setattr(stack, "_now", lambda _device: float(next(clock)))
     config = CONFIG.replace(batch_size=batch_size)
@@ -43,7 +43,7 @@ def test_memory_counts_pixels_weights_gradients_and_moments(
     assert pixels + 5 * weights < one < 2 * pixels + 5 * weights + 5 * 120 * 256**2
     assert one - memory(optimizer="sgd") == pytest.approx(weights, rel=1e-3)
     assert memory(early_stopping=3) - one == pytest.approx(2 * weights, rel=1e-3)
-    # Lanes share the pixels and what a process works with: 64 images are read at a time.
+    # Lanes share the pixels and the buffers of a process: 64 images are read at a time.
     assert two - one == pytest.approx(4 * weights + batch, rel=1e-3)
     apart = memory(n_lanes=2, n_processes=2)
     assert apart - two == pytest.approx(weights + 5 * 64 * 256**2, rel=1e-3)

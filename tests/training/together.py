@@ -1,4 +1,4 @@
-"""Small images, trainings side by side and alone, and the comparison of both, bit for bit."""
+"""Small images, trainings together and alone, and their bitwise comparison."""
 
 from collections.abc import Iterable
 from contextlib import closing
@@ -44,7 +44,7 @@ def make_data(n_pool: int, *n_train: int, n_classes: int = 2) -> TrainingData:
 
 
 def _draw_pixels(size: int, labels: np.ndarray) -> Pixels:
-    """Draw the pool and the test images: a disc in them, the brighter the higher the label."""
+    """Draw the pool and the test images with a disc that is brighter for higher labels."""
     random = np.random.default_rng(size)
     all_labels = np.concatenate([labels, np.arange(N_TEST, dtype=np.uint8) % 2])
     across, along = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size))
@@ -61,7 +61,7 @@ def add(stack: Stack, job: Job) -> int:
 
 
 def train_alone(data: TrainingData, job: Job, device: Device) -> TrainingResult:
-    """Train in a stack that holds nothing else."""
+    """Train in an otherwise empty stack."""
     with closing(stack.open_stack(data, device=device)) as alone:
         return train_together(alone, [job])[0]
 
@@ -90,7 +90,7 @@ def assert_bitwise_equal(found: TrainingResult, expected: TrainingResult) -> Non
 
 
 def probabilities(result: TrainingResult) -> list[np.ndarray]:
-    """Return those of the scored and of the other weights."""
+    """Return the probabilities of the scored and of the other weights."""
     both = (result.run, result.run.other)
     every = ((of.validation_probabilities, of.test_probabilities) for of in both if of)
     return [np.array(found) for of_one in every for found in of_one]
