@@ -1,4 +1,4 @@
-"""What is promised of a study that is killed or starved: tried out by force.
+"""Tests that kill studies and starve them of disk and memory.
 
-`make chaos` runs all of it and writes benchmarks/results/chaos.json; CI runs a short form.
+`make chaos` runs all of them and writes benchmarks/results/chaos.json; CI runs a short form.
 """

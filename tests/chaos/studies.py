@@ -1,4 +1,4 @@
-"""The studies that are disturbed: how they are asked for, and all that they come to."""
+"""The studies that are killed: their commands and their results."""
 
 import json
 import os
@@ -28,7 +28,7 @@ SEARCH: Final = (
 
 @dataclass
 class SlowStack(ClockedStack):
-    """A stack that trains nothing, and takes its time after some epochs."""
+    """A stack that trains nothing and sleeps in each step after the first `n_quick`."""
 
     epoch_s: float = 0.0
     n_quick: int = 0
@@ -42,7 +42,7 @@ class SlowStack(ClockedStack):
 
 @dataclass(frozen=True)
 class TrainsNothing:
-    """A process whose engine trains nothing, with a run store of its own."""
+    """A process with its own run store, whose engine trains nothing."""
 
     runs: Path
     epoch_s: float
@@ -55,7 +55,7 @@ class TrainsNothing:
 
 @dataclass(frozen=True)
 class Case:
-    """A study in a folder of its own, by a command."""
+    """A study in its own folder, made by a command."""
 
     folder: Path
     data: Path
@@ -73,7 +73,7 @@ class Case:
         n_quick: int = 0,
         ignored: tuple[signal.Signals, ...] = (),
     ) -> Child:
-        """Start the command on an engine that trains nothing, in a process of its own."""
+        """Start the command in its own process, on an engine that trains nothing."""
         small = ("--set", "image_size=16", "--epochs", "6", "--lanes", "4")
         words = (*self.command, "--data", str(self.data), "--storage", self.url, *small)
         engine = TrainsNothing(self.folder / "runs", epoch_s, n_quick)
@@ -93,17 +93,17 @@ class Case:
         return {path.name: path.read_text() for path in (self.folder / "runs").glob("*.json")}
 
     def inodes(self) -> dict[str, int]:
-        """Return which files of the run store are there; one that is written anew is another."""
+        """Return the inode of each file in the run store; a rewritten file has a new one."""
         return {p.name: p.stat().st_ino for p in (self.folder / "runs").glob("*.json")}
 
     def described(self) -> dict[str, Any]:
-        """Return all that the study came to, but for times and for who trained what."""
+        """Return the results of the study, without times and processes."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = open_storage(self.url, create=False)
         study = optuna.load_study(study_name="s", storage=storage)
         storage.engine.dispose()
         trials = study.get_trials(deepcopy=False)
-        by_place = {_place(trial): _told(trial) for trial in trials}
+        by_place = {_place(trial): _result(trial) for trial in trials}
         weights = {path.name for path in (self.folder / "s" / "weights").glob("[!.]*")}
         return {
             "trials": dict(sorted(by_place.items())),
@@ -120,8 +120,8 @@ def _place(trial: optuna.trial.FrozenTrial) -> str:
     return f"{attributes['ordinal']:03d}/{attributes['repeat']}"
 
 
-def _told(trial: optuna.trial.FrozenTrial) -> object:
+def _result(trial: optuna.trial.FrozenTrial) -> object:
     names = ("config", "seed", "fold", "run", "metrics", "n_epochs", "reason")
     attributes = {name: trial.user_attrs.get(name) for name in names}
-    told = (trial.params, trial.state.name, trial.value, trial.intermediate_values, attributes)
-    return json.loads(json.dumps(told))
+    found = (trial.params, trial.state.name, trial.value, trial.intermediate_values, attributes)
+    return json.loads(json.dumps(found))

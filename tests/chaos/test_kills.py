@@ -1,4 +1,4 @@
-"""A short form of `make chaos`: killed at writes and at random, one command at a time."""
+"""A short form of `make chaos`: commands are killed at writes and at random."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are f
 
 
 @pytest.mark.parametrize(("kind", "step"), [("search", 131), ("grid", 83)])
-def test_killed_at_a_write_a_study_becomes_the_undisturbed_one(
+def test_a_study_killed_at_any_write_resumes_to_the_same_result(
     xrays: Path, tmp_path: Path, kind: str, step: int
 ) -> None:
     differences = list(killed_everywhere(kind, xrays, tmp_path / "studies", step=step))
@@ -21,7 +21,7 @@ def test_killed_at_a_write_a_study_becomes_the_undisturbed_one(
 
 
 @pytest.mark.parametrize("command", [SEARCH, GRID])
-def test_killed_at_random_a_study_becomes_the_undisturbed_one(
+def test_a_study_killed_at_random_resumes_to_the_same_result(
     xrays: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     whole = Case(tmp_path / "whole", xrays, command)
