@@ -1,4 +1,4 @@
-"""A headless Chromium, where there is one, for pages."""
+"""Pages in a headless Chromium, if one is installed."""
 
 import re
 import shutil
@@ -19,14 +19,14 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# What of a page forbids scripts from elsewhere, and all requests.
+# The tag of a page that forbids foreign scripts and all requests.
 POLICY = re.compile(r"<meta http-equiv=[^>]*>")
 _DUMP = ("--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom")
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What a page became: its DOM after its scripts ran, and what it wrote to the console."""
+    """The DOM of a page after its scripts ran, and its console output."""
 
     dom: str
     console: list[str]

@@ -1,4 +1,4 @@
-"""What tests of several parts share: small images on disk, studies, and the command line."""
+"""Shared by all tests: small images on disk, studies, and the command line."""
 
 import functools
 import json
@@ -23,10 +23,10 @@ from tests import once, postgres
 
 assert once
 
-# A console that is made while this is set keeps its width; the processes of pytest-xdist set it.
+# A console keeps the width that is set when it is created; processes of pytest-xdist set it.
 os.environ.pop("COLUMNS", None)
 
-# A loaded machine must not fail a test: hypothesis times its examples otherwise.
+# No deadline for examples: a loaded machine must not fail a test.
 settings.register_profile(
     "untimed", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -36,31 +36,31 @@ SIZE = 16
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep every test away from the user's own cache, studies and settings."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HPO_DATA", "HPO_SPACE", "HPO_STORAGE", "HPO_RUNS"):
             patch.delenv(name, raising=False)
-        # The cache is by content: tests may share it.
+        # The cache is keyed by content, so tests may share it.
         patch.setenv("HPO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         patch.setenv("COLUMNS", "200")
-        # Processes that train take two seconds to start: the tests of them ask for some.
+        # Training processes take two seconds to start: only their own tests ask for them.
         patch.setenv("HPO_LANES", "1")
         yield
 
 
 def make_images(n: int, *, is_ill: bool, seed: int) -> np.ndarray:
-    """Return uint8 `(n, 16, 16)` noise; ill ones have a bright corner."""
+    """Return uint8 `(n, 16, 16)` noise; ill images have a bright corner."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 120, (n, SIZE, SIZE))
     images[:, :6, :6] += 60 * is_ill
     return images.astype(np.uint8)
 
 
-def assert_kept(name: str, lines: Iterable[str]) -> None:
-    """Compare what is said with fixtures/shown.
+def assert_snapshot(name: str, lines: Iterable[str]) -> None:
+    """Compare lines with their snapshot in fixtures/shown.
 
-    After a change that is meant, `HPO_KEEP=1` in the environment keeps the new texts: read the
+    After an intended change, `HPO_KEEP=1` in the environment stores the new lines: read the
     difference before you commit it.
     """
     kept, text = Path(__file__).parent / "fixtures" / "shown" / f"{name}.txt", "\n".join(lines)
@@ -70,7 +70,7 @@ def assert_kept(name: str, lines: Iterable[str]) -> None:
 
 
 def rounded(text: str) -> str:
-    """Leave four digits of a number: the others hang on the processor."""
+    """Round numbers to four digits: the others depend on the processor."""
     return re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda found: f"{float(found[0]):.4g}", text)
 
 
@@ -89,7 +89,7 @@ def copy_study(home: Path, to: Path) -> None:
 
 
 def make_xrays(home: Path) -> Path:
-    """Write the images of `xrays` into a folder there, and return it."""
+    """Write the images of `xrays` into a subfolder, and return it."""
     folder = home / "xrays"
     folder.mkdir(parents=True, exist_ok=True)
     for name, n, is_ill, seed in (
@@ -104,7 +104,7 @@ def make_xrays(home: Path) -> Path:
 
 @pytest.fixture
 def few_phantoms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the phantom have a quarter of its images: they are drawn for each test anew."""
+    """Give the phantom a quarter of its images, as they are drawn again for each test."""
     hospitals = [(split, name, n // 4, *rest) for split, name, n, *rest in phantom._HOSPITALS]
     monkeypatch.setattr(phantom, "_HOSPITALS", hospitals)
     monkeypatch.setattr(phantom, "draw", functools.cache(phantom.draw.__wrapped__))
@@ -112,7 +112,7 @@ def few_phantoms(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command answered."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -120,7 +120,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The one document on standard output."""
+        """The JSON document on standard output."""
         return json.loads(self.out)
 
 
@@ -131,7 +131,7 @@ EVERY_STORAGE = ("sqlite", pytest.param("postgresql", marks=pytest.mark.postgres
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Server]:
-    """A PostgreSQL server that all tests of this process share; skips where there is none."""
+    """A PostgreSQL server shared by all tests of this process; skips if it is not installed."""
     programs = postgres.programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
@@ -141,7 +141,7 @@ def postgres_server() -> Iterator[postgres.Server]:
 
 @pytest.fixture
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database: SQLite, or what the test is parametrized with."""
+    """The URL of an empty database: SQLite, or the kind that the test is parametrized with."""
     if getattr(request, "param", "sqlite") == "sqlite":
         return f"sqlite:///{tmp_path}/hpo.db"
     server: postgres.Server = request.getfixturevalue("postgres_server")
@@ -152,8 +152,8 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def hpo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Hpo]:
-    """Run the command line in this process, in a folder of its own."""
-    # Not at import: tests of other parts need no command line.
+    """Run the command line in this process, in an empty folder."""
+    # Imported here, as most tests need no command line.
     from hpo.cli import main
 
     monkeypatch.chdir(tmp_path)

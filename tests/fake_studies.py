@@ -46,7 +46,7 @@ SPACE: Final[dict[str, Any]] = {
         "step_size": {"low": 1, "high": 30, "when": {"scheduler": "step"}},
     },
 }
-# What each change of the stress battery takes from the accuracy, and how often it is read.
+# The accuracy lost to each change of the stress battery, and the epochs between readings.
 CHANGES: Final = {"shifted": 0.01, "noisy": 0.12, "blurred": 0.05}
 STRESS_EVERY: Final = 4
 DATA: Final = DataInfo(
@@ -111,7 +111,7 @@ class FakeStudy:
         )
 
     def complete(self, job: Job, curve: list[float], *, has_run: bool = True) -> None:
-        """Add a trial with these accuracies; its scores are those of a model so accurate."""
+        """Add a trial with these accuracies, and scores to match."""
         if has_run:
             self.runs.save(run_key(self.record, job), fake_run(curve, self.record.score))
         made = fake_trial(self.record, job, curve, TrialState.COMPLETE, has_run=has_run)
@@ -125,7 +125,7 @@ class FakeStudy:
 
 
 def begin(study: optuna.Study, record: StudyRecord, goal: Goal) -> None:
-    """Write into a study what it records of itself."""
+    """Write the record, the goal and the baselines of a study."""
     check_fits(study, record)
     raise_goal(study, goal)
     found = {"majority class": {"accuracy": 0.734}, "logistic regression": {"accuracy": 0.921}}
@@ -210,7 +210,7 @@ def fake_grid(
 def fake_search(
     folder: Path, n_configurations: int = 30, *, metric: str = "accuracy"
 ) -> FakeStudy:
-    """Return a search with pruned and failed trials, whose scores hang on the learning rate."""
+    """Return a search with pruned and failed trials, whose scores depend on the learning rate."""
     space = read_space(SPACE, name="fake", source="fake")
     names = [parameter.name for parameter in space.search]
     record = fake_record("search", names, metric=metric)
@@ -234,7 +234,7 @@ def fake_search(
 
 
 def add_finalists(fake: FakeStudy, *tops: float, n_repeats: int = 4) -> FakeStudy:
-    """Train the best again, around these accuracies in the order of the search."""
+    """Retrain the best, to about these accuracies in the order of the search."""
     goal = Goal(fake.goal.n_repeats, fake.goal.n_trials, len(tops), n_repeats)
     raise_goal(fake.study, goal)
     chance = random.Random(4)
@@ -246,7 +246,7 @@ def add_finalists(fake: FakeStudy, *tops: float, n_repeats: int = 4) -> FakeStud
 
 
 def metrics_of(accuracy: float) -> dict[str, float]:
-    """Return every metric of a model so accurate; the lower its losses, the better."""
+    """Return every metric of a model with this accuracy; losses are lower for better models."""
     return {
         "loss": 1.15 - accuracy,
         "accuracy": accuracy,
@@ -262,7 +262,7 @@ def stress_of(accuracy: float) -> dict[str, dict[str, float]]:
 
 
 def hostile(summary: StudySummary) -> StudySummary:
-    """Return the summary with markup wherever something comes from outside."""
+    """Return the summary with markup in all untrusted texts."""
     record = summary.record
     data = replace(record.data, name=PAYLOAD, path=PAYLOAD, fingerprint=PAYLOAD)
     record = replace(

@@ -1,4 +1,4 @@
-"""What every command does anew, done once in a process that runs many: where this is imported."""
+"""Work that every command repeats, cached for processes that run many commands."""
 
 import functools
 
@@ -10,12 +10,12 @@ _load, _loaded = _VersionManager._create_alembic_script, []
 
 
 def _load_once(manager: _VersionManager) -> ScriptDirectory:
-    """Load Optuna's ten migrations, which each opening of a database asks for."""
+    """Load Optuna's ten migrations, which are needed whenever a database is opened."""
     if not _loaded:
         _loaded.append(_load(manager))
     return _loaded[0]
 
 
 _VersionManager._create_alembic_script = _load_once  # type: ignore[method-assign]
-# The commands are made of the signatures of their functions: a fifth of the time of `hpo show`.
+# Making commands from the signatures of functions takes a fifth of the time of `hpo show`.
 typer.main.get_command = functools.cache(typer.main.get_command)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: its own server in a folder that is gone afterwards."""
+"""A PostgreSQL server for tests, in a temporary folder."""
 
 import os
 import pwd
@@ -14,7 +14,7 @@ from typing import Final
 USER: Final = "hpo"
 PASSWORD: Final = "s3cret-in-tests"
 
-# Nothing of a test has to outlive the machine; and its databases are small and many.
+# Test databases are small and many, and need not survive a crash.
 _SETTINGS: Final = (
     "listen_addresses=''",
     "fsync=off",
@@ -25,7 +25,7 @@ _SETTINGS: Final = (
 
 
 def programs() -> Path | None:
-    """Return the folder of initdb and pg_ctl, None where PostgreSQL is not installed."""
+    """Return the folder of initdb and pg_ctl, None if PostgreSQL is not installed."""
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -34,7 +34,7 @@ def programs() -> Path | None:
 
 @dataclass
 class Server:
-    """A running server that takes connections on a socket in its folder, with a password."""
+    """A running server that accepts connections on a socket in its folder, with a password."""
 
     folder: Path
     programs: Path
@@ -48,7 +48,7 @@ class Server:
         return f"postgresql+psycopg://{USER}:{PASSWORD}@/{name}?host={self.folder}"
 
     def start(self) -> None:
-        """Start it and wait until it takes connections."""
+        """Start it and wait until it accepts connections."""
         settings = " ".join(f"-c {setting}" for setting in _SETTINGS)
         options = f"-k {self.folder} {settings}"
         self._control("start", "-w", "-o", options, "-l", str(self.folder / "log"))
@@ -61,7 +61,7 @@ class Server:
         self._call("pg_ctl", "-D", str(self.folder / "data"), "-t", "120", *arguments)
 
     def _call(self, program: str, *arguments: str) -> None:
-        """Call a program of PostgreSQL, which refuses root: then as another user."""
+        """Call a program of PostgreSQL, as another user if this is root, which it refuses."""
         user = _other_user()
         subprocess.run(
             [self.programs / program, *arguments],
@@ -89,8 +89,8 @@ class Server:
 
 @contextmanager
 def running(programs: Path) -> Iterator[Server]:
-    """Run a server of its own, stopped and gone at the end."""
-    # Not in pytest's folder: the name of a socket has room for a hundred signs.
+    """Run a new server, and remove it at the end."""
+    # Not in pytest's folder: the path of a socket is limited to about a hundred characters.
     with tempfile.TemporaryDirectory(prefix="hpo-postgres-", dir="/tmp") as folder:
         server = Server(Path(folder), programs)
         server.make()
@@ -102,7 +102,7 @@ def running(programs: Path) -> Iterator[Server]:
 
 
 def _other_user() -> pwd.struct_passwd | None:
-    """Return whom to be for a program that refuses root; None where this is not root."""
+    """Return the user for programs that refuse root; None if this is not root."""
     if os.getuid() != 0:
         return None
     users = {user.pw_name: user for user in pwd.getpwall()}

@@ -1,4 +1,4 @@
-"""The command line in a process of its own, in which something may go wrong."""
+"""The command line in its own process, with an optional fault."""
 
 import contextlib
 import multiprocessing
@@ -17,12 +17,12 @@ from typing import Final
 from tests.conftest import Answer
 
 Fault = Callable[[], None]
-"""What is called in the process before its command; it can be pickled."""
+"""A picklable function that is called in the process before its command."""
 
 _LIMIT_S: Final = 300
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# Loaded once: each process is then a copy that begins at once.
+# Loaded once: each process is then a copy that starts at once.
 _PRELOADED: Final = [
     *("hpo.cli", "hpo.cli.work", "hpo.report.page", "hpo.export", "hpo.weights.predict"),
     *("hpo.training.stack", "hpo.training.processes", "sklearn.linear_model", "alembic.command"),
@@ -32,8 +32,8 @@ _PRELOADED: Final = [
 ]
 
 
-def said(answer: Answer, *words: str) -> str:
-    """Check a failure: exit code 1, one message, no traceback, what must be in it; return it."""
+def assert_error(answer: Answer, *words: str) -> str:
+    """Check a failure: exit code 1, no traceback, one message with these words; return it."""
     assert answer.code == 1, answer
     assert "Traceback" not in answer.err, answer.err
     assert answer.err.count("Error: ") == 1, answer.err
@@ -44,7 +44,7 @@ def said(answer: Answer, *words: str) -> str:
 
 @dataclass(frozen=True)
 class Child:
-    """A process that was started, and the files of what it says."""
+    """A started process, and the files of its output."""
 
     process: BaseProcess
     out: Path
@@ -59,7 +59,7 @@ class Child:
         """Return its exit code, below 0 the signal that killed it; None while it runs."""
         return self.process.exitcode
 
-    def tell(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
@@ -70,7 +70,7 @@ class Child:
         self.process.join()
 
     def answer(self, limit_s: float = _LIMIT_S) -> Answer:
-        """Wait for its end, and return what it said."""
+        """Wait until it exits, and return its output."""
         self.process.join(limit_s)
         code = self.poll()
         if code is None:
@@ -82,9 +82,9 @@ class Child:
 def start(
     folder: Path, run: Callable[[], object], *, ignored: tuple[signal.Signals, ...] = ()
 ) -> Child:
-    """Run something in a folder, in a process of its own that ignores these signals.
+    """Run something in a folder, in a new process that ignores these signals.
 
-    It is a copy of one that has loaded everything, with the environment of this one.
+    It is forked from a process that has loaded everything, with the environment of this one.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
@@ -97,13 +97,13 @@ def start(
 
 
 def call(folder: Path, arguments: tuple[object, ...], fault: Fault | None = None) -> Answer:
-    """Run a command in a folder to its end, after a fault was put into its process."""
+    """Run a command in a folder until it exits, with a fault in its process."""
     return start(folder, Command(tuple(map(str, arguments)), fault)).answer()
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command of hpo, in whose process something may go wrong."""
+    """A command of hpo, with an optional fault in its process."""
 
     words: tuple[str, ...]
     fault: Fault | None = None
@@ -133,12 +133,12 @@ def _serve(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    tempfile.tempdir = None  # It was settled by the environment of another test.
+    tempfile.tempdir = None  # It was set from the environment of another test.
     run()
 
 
 def wait_for(is_there: Callable[[], object]) -> None:
-    """Wait until something is there."""
+    """Wait until a condition holds."""
     end = time.monotonic() + _LIMIT_S
     while not is_there():
         assert time.monotonic() < end

@@ -1,4 +1,4 @@
-"""The plain answer of a study: what was found, is it any good, what to do next."""
+"""The answer of a study: the finding, its quality, and the next command."""
 
 import dataclasses
 import shlex
@@ -21,7 +21,7 @@ def with_command(summary: StudySummary, command: str) -> StudySummary:
     )
 
 
-def test_a_decided_sweep_is_followed_by_a_search_of_the_same_data(tmp_path: Path) -> None:
+def test_a_decided_sweep_suggests_a_search_on_the_same_data(tmp_path: Path) -> None:
     summary = fake_grid(tmp_path, ["learning_rate"]).summary
     pair = dataclasses.replace(summary.verdict.pairs[0], answer="same")
     verdict = dataclasses.replace(summary.verdict, pairs=(pair,))
@@ -33,7 +33,7 @@ def test_a_decided_sweep_is_followed_by_a_search_of_the_same_data(tmp_path: Path
     assert in_python.command == "hpo search --trials 50 --data data/chest_xray"
 
 
-def test_a_search_is_evaluated_next_once_it_is_finished(tmp_path: Path) -> None:
+def test_a_finished_search_suggests_its_evaluation(tmp_path: Path) -> None:
     fake = fake_search(tmp_path, 14)
     left = answer(dataclasses.replace(fake.summary, n_open=3))
     assert (left.command, left.is_clear) == (f"hpo resume {fake.name}", False)
@@ -51,9 +51,7 @@ def test_a_search_is_evaluated_next_once_it_is_finished(tmp_path: Path) -> None:
     assert load_space(str(path)).base.identity() == summary.best.config.identity()
 
 
-def test_the_answer_is_last_in_the_terminal_and_in_json_with_the_test_beside_it(
-    hpo: Hpo, xrays: Path
-) -> None:
+def test_the_answer_ends_the_output_and_includes_the_test_result(hpo: Hpo, xrays: Path) -> None:
     grid = ("grid", "batch_size=8,16", "--data", xrays, "--repeats", "1", *SMALL, "--study", "s")
     *_, last = hpo(*grid).out.splitlines()
     assert last.startswith("To come closer to a decision, about ")
@@ -69,9 +67,7 @@ def test_the_answer_is_last_in_the_terminal_and_in_json_with_the_test_beside_it(
     assert hpo(*grid, "--json").json["answer"] == document
 
 
-def test_the_best_is_compared_in_the_metric_of_the_study_and_with_the_majority_first(
-    tmp_path: Path,
-) -> None:
+def test_quality_uses_the_metric_of_the_study_and_the_majority_first(tmp_path: Path) -> None:
     summary = fake_grid(tmp_path, ["learning_rate"], metric="log_loss").summary
     losses = {"majority class": 0.69, "logistic regression": 0.40}
 

@@ -1,4 +1,4 @@
-"""The direction of imports, who may import which library, and what starts light."""
+"""The direction of imports, the owners of libraries, and what starts without heavy ones."""
 
 import ast
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hpo"
 
-# A part may import parts of lower layers and of its own; a longer name goes before a shorter one.
+# A part may import itself and parts of lower layers; the longest matching name decides.
 LAYERS = (
     {"hpo", "hpo.errors", "hpo.modules"},
     {"hpo.choices"},
@@ -70,7 +70,7 @@ MODULES = modules()
 
 
 def imports(path: Path, *, is_top: bool = False) -> Iterator[str]:
-    """Yield the full name of every module that a file imports: anywhere, or at its top alone."""
+    """Yield the full name of every module that a file imports: anywhere, or only at its top."""
     tree = ast.parse(path.read_text())
     for node in tree.body if is_top else ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -119,7 +119,7 @@ def test_there_are_no_import_cycles() -> None:
     assert sorted(set(graph) - done) == []
 
 
-def test_a_heavy_library_is_imported_by_its_owners_alone() -> None:
+def test_heavy_libraries_are_imported_only_by_their_owners() -> None:
     wrong = [
         f"{module} imports {imported}"
         for module, path in MODULES.items()
@@ -130,7 +130,7 @@ def test_a_heavy_library_is_imported_by_its_owners_alone() -> None:
     assert wrong == []
 
 
-def test_nothing_is_hidden_under_type_checking() -> None:
+def test_no_import_is_hidden_under_type_checking() -> None:
     assert [m for m, path in MODULES.items() if "TYPE_CHECKING" in path.read_text()] == []
 
 
@@ -165,7 +165,7 @@ def test_the_package_help_and_usage_errors_import_nothing_heavy(tmp_path: Path) 
     assert found == ["found: []", *(f"found: [] {code}" for code in LIGHT.values())], done.stderr
 
 
-def test_the_front_door_names_what_is_there() -> None:
+def test_every_public_name_exists() -> None:
     import hpo
 
     for name in hpo.__all__:
@@ -174,8 +174,8 @@ def test_the_front_door_names_what_is_there() -> None:
         _ = hpo.nonsense
 
 
-def test_every_module_is_imported_where_nothing_of_posix_is_there() -> None:
-    # Ray itself takes what is there, and may not be installed.
+def test_every_module_can_be_imported_without_posix() -> None:
+    # Ray itself adapts to the system, and may not be installed.
     unused = {"hpo.__main__", "hpo.training.ray_cluster", "hpo.training.ray_connection"}
     names = [name for name in MODULES if name not in unused]
     code = (

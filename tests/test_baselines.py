@@ -10,7 +10,7 @@ from tests.conftest import SMALL, Hpo
 from tests.training.together import make_data
 
 
-def test_the_majority_class_scores_its_share_and_a_regression_finds_what_is_linear() -> None:
+def test_the_majority_class_scores_its_share_and_a_regression_learns() -> None:
     data = make_data(60, 50)
     found = baselines(data, [0, 1, 2])
     shares = [1 - data.labels[data.fold(i).validation].mean() for i in range(3)]
@@ -22,7 +22,7 @@ def test_the_majority_class_scores_its_share_and_a_regression_finds_what_is_line
     assert regression["log_loss"] < majority["log_loss"]
 
 
-def test_the_baselines_of_a_search_are_of_the_folds_of_its_winner(hpo: Hpo, xrays: Path) -> None:
+def test_the_baselines_of_a_search_use_the_folds_of_its_winner(hpo: Hpo, xrays: Path) -> None:
     search = (
         *("search", "--trials", "2", "--param", "dropout", *SMALL, "--metric", "accuracy"),
         *("--finalists", "2", "--final-repeats", "2", "--data", xrays, "--study", "s", "--quiet"),
@@ -35,10 +35,10 @@ def test_the_baselines_of_a_search_are_of_the_folds_of_its_winner(hpo: Hpo, xray
     of_winner = baselines(sealed, [1, 2])
     assert hpo("show", "s", "--json").json["baselines"] == of_winner
     searched, finalists = shown.out.split("Finalists, retrained")
-    told = f"{100 * of_winner['logistic regression']['accuracy']:.1f}"
+    percent = f"{100 * of_winner['logistic regression']['accuracy']:.1f}"
     assert "logistic regression" not in searched
     rows = [line for line in finalists.splitlines() if "logistic regression" in line]
     assert rows
-    assert all(told in row for row in rows)
+    assert all(percent in row for row in rows)
     page = Path("studies/s/report.html").read_text(encoding="utf-8")
-    assert f"accuracy against {told}" in page or "no better than always answering" in page
+    assert f"accuracy against {percent}" in page or "no better than always answering" in page

@@ -1,4 +1,4 @@
-"""Studies side by side: which repeats pair up, what is compared, what is refused."""
+"""Comparison of studies: which repeats are paired, what is compared, what is refused."""
 
 import json
 import random
@@ -32,7 +32,7 @@ def grid(
 ) -> StudySummary:
     """Return a grid over the batch size whose values score around the tops.
 
-    Each study has a learning rate of its own: equal configurations would be the same trainings.
+    Each study has its own learning rate: equal configurations would be the same trainings.
     """
     record = replace(fake_record("grid", ["batch_size"]), seed=first_seed)
     fake = FakeStudy(record, RunStore(folder / name), Goal(n_repeats), name=name)
@@ -67,7 +67,7 @@ def test_configurations_of_two_studies_are_compared_across_but_not_within(tmp_pa
     assert both.best.name in ("32 of two", "64 of two")
 
 
-def test_repeats_pair_up_by_seed_and_not_by_position(tmp_path: Path) -> None:
+def test_repeats_are_paired_by_seed_and_not_by_position(tmp_path: Path) -> None:
     one = grid(tmp_path, "one", 0.90)
     both = compare([one, grid(tmp_path, "two", 0.95, first_seed=2, n_repeats=4)])
     (pair,) = both.verdict.pairs
@@ -81,7 +81,7 @@ def test_repeats_pair_up_by_seed_and_not_by_position(tmp_path: Path) -> None:
     assert "one (seeds 0 to 4) and two (seeds 5 to 9) are not paired" in " ".join(both.notes)
 
 
-def test_with_the_source_s_own_validation_split_the_fold_does_not_matter(tmp_path: Path) -> None:
+def test_with_a_given_validation_split_the_fold_does_not_matter(tmp_path: Path) -> None:
     one, two = grid(tmp_path, "one", 0.9), grid(tmp_path, "two", 0.95)
     (c,) = two.configurations
     other_folds = tuple(replace(r, fold=r.fold + 5) for r in c.repeats)
@@ -92,7 +92,7 @@ def test_with_the_source_s_own_validation_split_the_fold_does_not_matter(tmp_pat
     assert compare(own).verdict.pairs[0].n_pairs == 5
 
 
-def test_other_devices_are_said_and_other_data_or_nothing_finished_refused(tmp_path: Path) -> None:
+def test_other_devices_are_noted_and_other_data_or_empty_studies_refused(tmp_path: Path) -> None:
     one, two = grid(tmp_path, "one", 0.9), grid(tmp_path, "two", 0.9)
     two = replace(two, record=replace(two.record, device="cuda:0"))
     assert "one on cpu bf16, two on cuda:0 bf16" in " ".join(compare([one, two]).notes)
@@ -106,9 +106,7 @@ def test_other_devices_are_said_and_other_data_or_nothing_finished_refused(tmp_p
         compare([one, empty.summary])
 
 
-def test_studies_with_different_scores_are_compared_by_accuracy_and_that_is_said(
-    tmp_path: Path,
-) -> None:
+def test_studies_with_different_metrics_are_compared_by_accuracy(tmp_path: Path) -> None:
     search = fake_search(tmp_path / "a", 14, metric="stress_accuracy")
     sought = add_finalists(search, 0.90, 0.95, 0.88).summary
     swept = fake_grid(tmp_path / "b", ["batch_size"]).summary

@@ -1,4 +1,4 @@
-"""TrainingConfig: what it takes, how faults are worded, and when two are the same training."""
+"""TrainingConfig: accepted values, messages, and which two are the same training."""
 
 import json
 import math
@@ -39,7 +39,7 @@ def faults(**fields: Any) -> list[str]:
 
 
 @given(some_fields, st.sampled_from(sorted(OTHERS)))
-def test_a_configuration_comes_back_from_json_and_changes_by_its_active_fields(
+def test_a_configuration_round_trips_and_its_active_fields_identify_it(
     fields: dict[str, Any], name: str
 ) -> None:
     config = TrainingConfig.from_mapping(fields)
@@ -51,7 +51,7 @@ def test_a_configuration_comes_back_from_json_and_changes_by_its_active_fields(
     assert (changed.identity() != config.identity()) == (name in config.active_fields())
 
 
-def test_the_identity_is_the_one_that_run_stores_hold() -> None:
+def test_the_identity_matches_existing_run_stores() -> None:
     assert BASE.identity() == (
         '{"activation":"relu","augment_exposure":0.0,"augment_flip":false,"augment_pose":0.0,'
         '"batch_norm":true,"batch_size":32,"dropout":[0.5,0.5,0.5],"early_stopping":0,"epochs":30,'
@@ -96,15 +96,13 @@ def test_all_faults_come_in_one_message() -> None:
         ("x" * 500, 1, "Unknown hyperparameter 'xxx"),
     ],
 )
-def test_a_fault_says_what_is_allowed_and_what_is_there(
-    field: str, value: object, fault: str
-) -> None:
+def test_a_fault_names_the_limit_and_the_value(field: str, value: object, fault: str) -> None:
     [found] = faults(**{field: value})
     assert found.startswith(fault)
     assert len(found) < 300
 
 
-def test_a_whole_number_is_taken_for_a_number_and_one_value_for_a_list() -> None:
+def test_whole_numbers_and_single_values_are_converted() -> None:
     config = TrainingConfig(learning_rate=1, epochs=3.0, hidden=8, batch_size=np.int64(4))  # type: ignore[arg-type]
     assert (type(config.learning_rate), type(config.epochs)) == (float, int)
     assert type(config.batch_size) is int

@@ -1,4 +1,4 @@
-"""`hpo dashboard` answers those alone who have its link."""
+"""`hpo dashboard` answers only those who have its link."""
 
 import http.client
 import socket
@@ -46,7 +46,7 @@ def ask(
 
 @pytest.fixture
 def cookie(port: int) -> str:
-    """What a browser keeps that opened the printed link."""
+    """The cookie of a browser that opened the printed link."""
     answer = ask(port, path=f"/?token={TOKEN}")
     assert (answer.status, answer.headers["Location"]) == (303, "/dashboard")
     kept, _, rest = answer.headers["Set-Cookie"].partition(";")
@@ -55,7 +55,7 @@ def cookie(port: int) -> str:
     return kept
 
 
-def test_who_has_the_link_reads_and_writes(port: int, cookie: str) -> None:
+def test_the_link_allows_reading_and_writing(port: int, cookie: str) -> None:
     answer = ask(port, path="/dashboard", Cookie=cookie)
     assert (answer.status, answer.headers["X-Frame-Options"]) == (200, "DENY")
     assert ask(port, Cookie=f"a=b; {cookie}").headers["Access-Control-Allow-Origin"] is None
@@ -65,12 +65,12 @@ def test_who_has_the_link_reads_and_writes(port: int, cookie: str) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:1", "http://evil.example", "null", "[:"])
-def test_a_page_of_another_host_or_port_gets_nothing(port: int, cookie: str, origin: str) -> None:
+def test_a_page_of_another_host_or_port_is_refused(port: int, cookie: str, origin: str) -> None:
     assert ask(port, Cookie=cookie, Origin=origin).status == 403
     assert ask(port, "POST", WRITE, Cookie=cookie, Origin=origin).status == 403
 
 
-def test_who_has_no_link_gets_nothing(port: int, cookie: str) -> None:
+def test_requests_without_the_link_are_refused(port: int, cookie: str) -> None:
     for headers in ({}, {"Cookie": f"{cookie[:-4]}wxyz"}, {"Cookie": "hpo=\xe9"}):
         assert ask(port, **headers).status == 403
         assert ask(port, "DELETE", "/api/studies/1", **headers).status == 403

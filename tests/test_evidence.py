@@ -1,4 +1,4 @@
-"""What the run store says of repeats that are compared."""
+"""Evidence in the run store for the comparison of repeats."""
 
 from dataclasses import replace
 
@@ -64,7 +64,7 @@ def test_a_settled_score_is_the_mean_of_the_last_epochs(rates: list, expected: f
     assert found == pytest.approx(expected)
 
 
-def test_of_other_weights_and_of_stress_only_what_was_kept_and_measured_counts() -> None:
+def test_settled_scores_count_only_kept_epochs_and_measured_stress() -> None:
     stopped = replace(run([0.4, 0.9, 0.6, 0.5]), kept_epoch=2)
     assert settled_score(stopped, ACCURACY) == 0.9
     assert settled_score(run([0.4, 0.5, 0.6, 0.7, 0.8, 0.9]), STRESS) == pytest.approx(0.4)
@@ -103,7 +103,7 @@ def store(*runs: Run) -> Runs:
     return Runs({f"{number:032x}": run for number, run in enumerate(runs, start=1)})
 
 
-def test_settled_scores_and_the_answers_of_every_image_are_gathered() -> None:
+def test_settled_scores_and_predictions_for_every_image_are_gathered() -> None:
     repeats = {"a": [repeat(1, 0.9), None], "b": [repeat(2, 0.8), repeat(3, 0.7)]}
     runs = store(*(run([0.5, 0.6 + i / 100]) for i in (1, 2, 3)))
     scores, answers, basis = gather_evidence(repeats, ACCURACY, runs)
@@ -125,7 +125,7 @@ def test_settled_and_last_scores_are_never_mixed() -> None:
     assert gather_evidence(KEPT, ACCURACY, None)[2] == ""
 
 
-def test_the_scores_and_answers_of_the_other_weights_are_gathered_where_asked() -> None:
+def test_scores_and_predictions_of_the_other_weights_are_gathered_on_request() -> None:
     both = run([0.5, 0.6]), run([0.7, 0.8])
     scores, answers, basis = gather_evidence(KEPT, ACCURACY, store(*both), "average")
     assert scores == {"a": [0.75], "b": [0.75]}
@@ -145,7 +145,7 @@ def test_an_older_run_has_no_score_of_a_newer_metric() -> None:
 
 
 @pytest.mark.parametrize("score", ["accuracy", "stress_accuracy"])
-def test_equal_repeats_are_as_wide_as_their_images_allow(score: str) -> None:
+def test_the_interval_of_equal_repeats_follows_from_their_images(score: str) -> None:
     info = replace(record().data, n_train=32, n_validation=8, has_own_validation=False)
     one = replace(record(), data=info, metric=score)
     # Folds 1 and 6 are different fifths of the images; they are counted once.

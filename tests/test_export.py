@@ -1,4 +1,4 @@
-"""What an export holds: tables, curves, test results, and weights that plain torch loads."""
+"""Contents of an export: tables, curves, test results, and weights that plain torch loads."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ GRID = (
 
 
 def probabilities(path: Path, n_outputs: int, images: np.ndarray) -> np.ndarray:
-    """Return what the network of the course answers with exported weights."""
+    """Return the predictions of the course network with exported weights."""
     network = reports_network(n_outputs, side=SIZE, hidden=(8, 6))
     network.load_state_dict(load_file(path), strict=True)
     with torch.no_grad():
@@ -53,7 +53,7 @@ def home_of(params: object, folder: Path) -> Path:
     return home
 
 
-def test_an_export_loads_in_plain_torch_and_is_tested_as_the_study(hpo: Hpo, xrays: Path) -> None:
+def test_an_export_loads_in_plain_torch_and_scores_like_the_study(hpo: Hpo, xrays: Path) -> None:
     assert hpo(*GRID, "--data", xrays, "--study", "mine", "--quiet").code == 0
     assert hpo("export", "mine", "--out", "out", "--all").code == 0
     exported = Path("out")
@@ -80,8 +80,8 @@ def test_an_export_loads_in_plain_torch_and_is_tested_as_the_study(hpo: Hpo, xra
         home = home_of({"loss": loss}, exported)
         paths = [home / f"weights-repeat-{repeat}.safetensors" for repeat in (1, 2)]
         found = [probabilities(path, n_outputs, images) for path in paths]
-        told = predicted(hpo, paths[1], images[-4:])
-        assert told == pytest.approx(list(found[1][-4:]), abs=1e-5)
+        predictions = predicted(hpo, paths[1], images[-4:])
+        assert predictions == pytest.approx(list(found[1][-4:]), abs=1e-5)
         mean = sum(int(((p > 0.5) == labels).sum()) for p in found) / 2
         of_ensemble = int(((sum(found) / 2 > 0.5) == labels).sum())
         text = (home_of({"loss": loss}, Path("opened")) / "test.txt").read_text()
@@ -128,7 +128,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
+def test_csv_cells_are_never_formulas_and_numbers_stay_numbers(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1)
     first, *_ = fake.summary.configurations
     shown = {"=1+1": "'=1+1", "@SUM(1)": "'@SUM(1)", "\t=1": r"\t=1", "a;=1": "a;'=1"}
@@ -151,7 +151,7 @@ def test_no_cell_is_a_formula_and_numbers_stay_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["trials.csv", "*/config.json"])
-def test_files_of_others_are_never_written_over(tmp_path: Path, pattern: str) -> None:
+def test_files_of_others_are_never_overwritten(tmp_path: Path, pattern: str) -> None:
     fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1)
     out = tables_of(fake, tmp_path)
     names = sorted(path.relative_to(out) for path in out.glob(pattern))
@@ -171,7 +171,7 @@ def test_files_of_others_are_never_written_over(tmp_path: Path, pattern: str) ->
     tables_of(fake, tmp_path)  # Its own files are written again.
 
 
-def test_finalists_have_their_fresh_means_and_others_none(tmp_path: Path) -> None:
+def test_only_finalists_have_retrained_means(tmp_path: Path) -> None:
     fake = add_finalists(fake_search(tmp_path / "runs", 14), 0.90, 0.95, 0.88)
     found = rows(tables_of(fake, tmp_path) / "configurations.csv")
     finalists = fake.summary.finalists
@@ -185,7 +185,7 @@ def test_finalists_have_their_fresh_means_and_others_none(tmp_path: Path) -> Non
         assert (row["n_repeats"], row["n_fresh"]) == ("1", "4")
 
 
-def test_what_was_measured_under_stress_is_exported(tmp_path: Path) -> None:
+def test_stress_metrics_are_exported(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path / "runs", ["batch_size"], n_repeats=1, metric="stress_accuracy")
     first = fake.summary.configurations[0]
     out = tables_of(fake, tmp_path)

@@ -1,4 +1,4 @@
-"""Files are there whole or not at all, and what a killed process left half written goes."""
+"""Files are complete or absent, and what a killed process left half written is removed."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from hpo.files import remove_leftovers, write_atomic
 from tests.conftest import SMALL, Hpo
 
 
-def test_only_leftovers_of_a_day_are_removed_and_no_file_of_the_user(tmp_path: Path) -> None:
+def test_only_leftovers_older_than_a_day_are_removed(tmp_path: Path) -> None:
     old = tmp_path / ".a.01234567.hpo"
     names = [".bashrc.original", ".notes.deadbeef", ".01234567.hpo", "a.hpo", old.name]
     for name in names:
@@ -26,7 +26,7 @@ def test_only_leftovers_of_a_day_are_removed_and_no_file_of_the_user(tmp_path: P
     assert set(tmp_path.iterdir()) == before - {old}
 
 
-def test_training_removes_what_was_left_in_every_folder_of_files(
+def test_training_removes_leftovers_in_every_folder(
     hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
@@ -42,7 +42,7 @@ def test_training_removes_what_was_left_in_every_folder_of_files(
 
 
 def make_old(*paths: Path) -> None:
-    """Let files be of the day before yesterday."""
+    """Make files 25 hours old."""
     then = time.time() - 90_000
     for path in paths:
         os.utime(path, (then, then), follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""What a plan would cost: the counts of the dry run, and how time follows from timed epochs."""
+"""Forecasts of a plan: the counts of a dry run, and times that follow from timed epochs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,11 +34,11 @@ def settings(xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Se
     return Settings(data=xrays, set={"image_size": 16, "hidden": "8"}, lanes=1)
 
 
-def of_search(settings: Settings, **options: Any) -> Forecast:
+def forecast_search(settings: Settings, **options: Any) -> Forecast:
     return forecast(plan_search(SEARCHED, replace(settings, **FREE | options)))
 
 
-def test_a_grid_takes_all_its_epochs_and_has_no_range(settings: Settings) -> None:
+def test_the_forecast_of_a_grid_counts_all_epochs_and_has_no_range(settings: Settings) -> None:
     found = forecast(plan_grid(["learning_rate"], replace(settings, repeats=2, epochs=7)))
     assert (found.n_to_train, found.seconds, found.seconds_range) == (6, 6 * 7, (42, 42))
     # A sweep of epochs takes the longest of each repeat.
@@ -46,16 +46,16 @@ def test_a_grid_takes_all_its_epochs_and_has_no_range(settings: Settings) -> Non
     assert (found.n_to_train, found.seconds) == (6, 2 * 100)
 
 
-def test_a_small_space_is_counted_once_and_a_large_one_costs_its_mean(settings: Settings) -> None:
+def test_a_small_space_is_counted_exactly_and_a_large_one_by_its_mean(settings: Settings) -> None:
     found = forecast(plan_search(["epochs"], replace(settings, **FREE | {"trials": 50})))
     assert (found.n_configurations, found.n_to_train) == (3, 3)
     assert found.seconds == 30 + 60 + 120
     for seed in range(3):  # Epochs of 30, 60 and 120, equally often.
-        found = of_search(settings, seed=seed, trials=12)
+        found = forecast_search(settings, seed=seed, trials=12)
         assert found.seconds == pytest.approx(12 * 70, rel=0.1)
 
 
-def test_each_kind_is_timed_once_and_the_others_follow_from_their_cost(
+def test_some_kinds_are_timed_and_the_others_follow_from_their_cost(
     monkeypatch: pytest.MonkeyPatch, xrays: Path
 ) -> None:
     data, timed = seal(open_data(xrays)), list[TrainingConfig]()

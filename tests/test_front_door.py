@@ -1,4 +1,4 @@
-"""The library as a user imports it, and whose files a command runs and leaves."""
+"""The library as a user imports it, and the files that a command runs and leaves."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SCRIPT = ("-P", "-c", "from hpo.cli import main; main()")
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", "--lanes", "2")
 
 
-def test_search_is_the_function() -> None:
+def test_search_is_the_function_and_not_a_module() -> None:
     script = "import sys\n"
     for lines in (
         "from hpo import Settings, grid, open_study, search",
@@ -35,17 +35,17 @@ def test_search_is_the_function() -> None:
     assert dir(library) == sorted(library.__all__)
 
 
-def test_wrong_settings_in_python_are_named_together() -> None:
+def test_wrong_settings_in_python_are_listed_together() -> None:
     with pytest.raises(UsageError) as refused:
         library.search(set="hidden=8", trials="three", epoch=3)
-    said = str(refused.value)
-    assert "set must be a table" in said
-    assert "trials must be a whole number" in said
-    assert "Unknown option 'epoch'. Did you mean epochs?" in said
+    message = str(refused.value)
+    assert "set must be a table" in message
+    assert "trials must be a whole number" in message
+    assert "Unknown option 'epoch'. Did you mean epochs?" in message
 
 
 @pytest.mark.parametrize(
-    ("names", "options", "said"),
+    ("names", "options", "message"),
     [
         ({"dropout": [0]}, {}, "names must be a name or a list of names"),
         (["dropout", 3], {}, "names must be a name or a list of names"),
@@ -56,14 +56,14 @@ def test_wrong_settings_in_python_are_named_together() -> None:
         ("dropout", {"settings": {"epochs": 2}}, "settings must be a Settings"),
     ],
 )
-def test_nothing_that_python_asks_for_is_ignored(
-    names: object, options: dict[str, object], said: str
+def test_wrong_arguments_in_python_are_refused(
+    names: object, options: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         library.grid(names, **options)
 
 
-def test_a_study_from_python_is_tested_predicts_and_is_exported(
+def test_a_study_from_python_evaluates_predicts_and_exports(
     tmp_path: Path, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -96,17 +96,17 @@ def test_a_study_from_python_is_tested_predicts_and_is_exported(
     assert [row["batch_size"] for row in study.to_dataframe()] == [8, 16]
 
 
-def write_strangers(folder: Path, *names: str) -> Path:
-    """Write modules that are not to be imported; return the file that they would make."""
+def write_decoys(folder: Path, *names: str) -> Path:
+    """Write modules that must not be imported; return the file that they would write."""
     for name in names:
         program = f"open('ran', 'a').write('{name} ')\nraise SystemExit"
         (folder / f"{name}.py").write_text(program)
     return folder / "ran"
 
 
-def test_python_files_beside_the_data_are_not_run(tmp_path: Path, xrays: Path) -> None:
+def test_python_files_in_the_working_folder_are_not_run(tmp_path: Path, xrays: Path) -> None:
     names = ("numpy", "queue", "random", "statistics", "tempfile", "typer")
-    ran = write_strangers(tmp_path, *names)
+    ran = write_decoys(tmp_path, *names)
     command = [sys.executable, "-m", "hpo", *GRID, *SMALL, "--data", str(xrays)]
     # Both put the working folder first: `-m`, and the empty places of this path.
     path = os.environ | {"PYTHONPATH": ":"}
@@ -115,11 +115,9 @@ def test_python_files_beside_the_data_are_not_run(tmp_path: Path, xrays: Path) -
     assert done.returncode == 0, done.stderr.decode()
 
 
-def test_where_a_command_and_its_processes_are_killed_no_pixels_stay_nor_did_strangers_run(
-    tmp_path: Path, xrays: Path
-) -> None:
+def test_hpo_leaves_no_pixels_behind_when_killed(tmp_path: Path, xrays: Path) -> None:
     names = ("hpo", "numpy", "torch", "secrets", "sitecustomize", "usercustomize")
-    ran = write_strangers(tmp_path, *names)
+    ran = write_decoys(tmp_path, *names)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     child = subprocess.Popen(
@@ -131,7 +129,7 @@ def test_where_a_command_and_its_processes_are_killed_no_pixels_stay_nor_did_str
     )
 
     def maps_pixels(process: int) -> bool:
-        """Whether a process reads the file that all share: it has no name any more."""
+        """Return whether a process maps the shared file, which is already deleted."""
         return "scratch" in Path(f"/proc/{process}/maps").read_text()
 
     wait_for(lambda: any(map(maps_pixels, children(child.pid))))

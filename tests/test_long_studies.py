@@ -1,4 +1,4 @@
-"""Studies of thousands of trials: a page that a browser can bear, and what it leaves out, said."""
+"""Studies of thousands of trials: a page of limited size that reports what it leaves out."""
 
 import json
 import random
@@ -18,7 +18,7 @@ from hpo.study.gathering import summarize
 from hpo.study.summary import to_document
 from hpo.views.studies import study_tables
 
-SAID = {
+NOTES = {
     "search": (
         "Of 900 scores 550 are drawn: the best 200 and one in 2 of the others.",
         "Of 525 crosses 181 are drawn: the best 66 and one in 4 of the others.",
@@ -38,8 +38,8 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("name", SAID)
-def test_a_long_study_is_shown_in_short_and_says_so(
+@pytest.mark.parametrize("name", NOTES)
+def test_a_long_study_is_shortened_with_notes(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = long_search(1_500) if name == "search" else long_grid(400, n_repeats=2)
@@ -52,7 +52,7 @@ def test_a_long_study_is_shown_in_short_and_says_so(
     assert sum(len(trace["x"]) for one in figures for trace in json.loads(one)["data"]) < 10_000
     page = re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.S)
     words = " ".join(re.sub(r"<[^>]*>", " ", page).split())
-    assert [said for said in SAID[name] if said not in words] == []
+    assert [note for note in NOTES[name] if note not in words] == []
     for table in study_tables(summary, runs):
         print_table(table)
     out = capsys.readouterr().out
@@ -66,11 +66,11 @@ def test_a_long_study_is_shown_in_short_and_says_so(
 
 
 @given(n=st.integers(1, 3_000), most=st.integers(3, 300))
-def test_what_is_drawn_is_as_many_as_is_said_with_the_best_among_them(n: int, most: int) -> None:
+def test_thinned_points_match_their_note_and_include_the_best(n: int, most: int) -> None:
     items = list(range(n))
     random.Random(n).shuffle(items)
-    drawn, said = thinned(items, lambda i: (i,), most=most, noun="scores")
+    drawn, note = thinned(items, lambda i: (i,), most=most, noun="scores")
     assert drawn == [i for i in items if i in set(drawn)]
     assert len(drawn) <= most
     assert set(drawn) >= set(range(n - most // 3, n)) & set(items)
-    assert (f"Of {n:,} scores {len(drawn):,} are drawn" in said) == (n > most)
+    assert (f"Of {n:,} scores {len(drawn):,} are drawn" in note) == (n > most)

@@ -1,4 +1,4 @@
-"""Data that were moved: a study goes on with them at their new place, and remembers it."""
+"""Moved data: a study continues with them at their new path, and records it."""
 
 import shlex
 import shutil
@@ -12,7 +12,7 @@ import pytest
 from hpo.run.plan import Settings, plan_grid
 from hpo.storage.runs import RunStore
 from tests.conftest import SMALL, Hpo, make_images
-from tests.processes import said
+from tests.processes import assert_error
 
 GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--study", "mine", *SMALL)
 ONE, TWO = ("--repeats", "1"), ("--repeats", "2")
@@ -22,7 +22,7 @@ ASKED = (("resume", "mine"), ("evaluate", "mine"), ("export", "mine"), ("reprodu
 
 @pytest.fixture
 def moved(hpo: Hpo, xrays: Path, tmp_path: Path) -> Path:
-    """Where the data of a finished grid called mine lie now; its weights are not kept."""
+    """The new path of the data of a finished grid called mine, whose weights are not kept."""
     assert hpo(*GRID, *ONE, "--data", xrays).code == 0
     shutil.rmtree("studies/mine/weights")
     return xrays.rename(tmp_path / "new place")
@@ -35,7 +35,7 @@ def recorded() -> dict[str, Any]:
     return found
 
 
-def test_the_same_command_with_the_new_place_goes_on_and_records_it(hpo: Hpo, moved: Path) -> None:
+def test_the_same_command_with_the_new_path_continues_the_study(hpo: Hpo, moved: Path) -> None:
     answer = hpo(*GRID, *TWO, "--data", moved, "--test", "--json")
     assert answer.code == 0, answer.err
     assert answer.json["n_trained"] == 2
@@ -48,12 +48,10 @@ def test_the_same_command_with_the_new_place_goes_on_and_records_it(hpo: Hpo, mo
     assert hpo(*shlex.split(recorded()["command"])[1:]).code == 0
 
 
-def test_every_command_that_reads_the_data_offers_and_takes_their_new_place(
-    hpo: Hpo, moved: Path
-) -> None:
+def test_every_command_that_reads_the_data_accepts_a_new_path(hpo: Hpo, moved: Path) -> None:
     for n, command in enumerate(ASKED):
         moved = moved.rename(moved.with_name(f"offered place {n}"))
-        lost = said(hpo(*command))
+        lost = assert_error(hpo(*command))
         assert "There is no" in lost
         assert "HPO_DATA" not in lost
         offer = shlex.split(lost.rpartition("trains nothing: hpo ")[2])
@@ -64,7 +62,7 @@ def test_every_command_that_reads_the_data_offers_and_takes_their_new_place(
         moved = moved.rename(moved.with_name(f"other place {n}"))
         images = np.load(moved / "test_normal.npy")
         np.save(moved / "test_normal.npy", make_images(8, is_ill=False, seed=77))
-        assert "have changed" in said(hpo(*command, "--data", moved))
+        assert "have changed" in assert_error(hpo(*command, "--data", moved))
         if n == 0:
             assert hpo(*GRID, *TWO, "--data", moved, "--dry-run").code == 1
         np.save(moved / "test_normal.npy", images)
@@ -78,7 +76,7 @@ def test_every_command_that_reads_the_data_offers_and_takes_their_new_place(
         assert hpo(*command).code == 0
 
 
-def test_the_recorded_path_is_whole(
+def test_the_recorded_path_is_absolute(
     xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -87,7 +85,7 @@ def test_the_recorded_path_is_whole(
         assert plan_grid(["loss"], Settings(data=typed)).record.data.path == str(xrays)
 
 
-def test_data_that_change_during_a_sweep_stop_it_and_nothing_wrong_is_kept(
+def test_data_that_change_during_a_sweep_stop_it_and_no_wrong_run_is_kept(
     hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
@@ -102,10 +100,10 @@ def test_data_that_change_during_a_sweep_stop_it_and_nothing_wrong_is_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr(RunStore, "save", save_and_change)
-        stopped = said(hpo(*command))
+        stopped = assert_error(hpo(*command))
     assert "has changed since it was opened: normal.npy[0] is now another image" in stopped
     assert len(list(Path("studies/runs").iterdir())) == 1
-    assert "have changed" in said(hpo("resume", "mine"))
+    assert "have changed" in assert_error(hpo("resume", "mine"))
 
     np.save(xrays / "normal.npy", images)
     found = hpo(*command, "--json").json

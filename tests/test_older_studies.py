@@ -1,4 +1,4 @@
-"""Studies, runs and numbers of version 0.1 stay what they were.
+"""Studies, runs and numbers of version 0.1 do not change.
 
 `fixtures/version_0_1` was written by commit 71c13dd on the images of `make_xrays`: `studies.sql`
 by `sqlite3 hpo.db .dump`, `expected.json` from `hpo show --json` and `hpo evaluate --json`.
@@ -22,7 +22,7 @@ _EXPECTED: Final[dict[str, Any]] = json.loads((_FIXTURES / "expected.json").read
 
 @pytest.fixture
 def here(tmp_path: Path, xrays: Path) -> tuple[object, ...]:
-    """Put the studies and runs into a folder of their own; return the options that name them."""
+    """Copy the studies and runs into a folder; return the options that name them."""
     folder = tmp_path / "studies"
     shutil.copytree(_FIXTURES / "runs", folder / "runs")
     with closing(sqlite3.connect(folder / "hpo.db")) as database:
@@ -60,20 +60,20 @@ def test_an_older_study_has_the_same_test_result_and_trains_nothing_again(
         )
 
 
-def test_an_older_study_takes_more_repeats(hpo: Hpo, here: tuple[object, ...]) -> None:
+def test_an_older_study_can_get_more_repeats(hpo: Hpo, here: tuple[object, ...]) -> None:
     sweep = ("grid", "--param", "batch_size", "--values", "16,32", "--epochs", 15, "--repeats", 2)
     small = ("--set", "image_size=16", "--set", "hidden=8", "--set", "weights=last")
     more = hpo(*sweep, *small, "--study", "begun", *here, "--json")
     assert more.code == 0
-    # Other versions round otherwise: what `sweep` trained is no repeat of these.
+    # Other versions round differently: the runs of `sweep` are not reused.
     assert (more.json["n_trained"], more.json["n_reused"]) == (2, 0)
 
 
-def test_an_older_study_is_reproduced_and_has_a_page_and_an_export(
+def test_an_older_study_can_be_reproduced_reported_and_exported(
     hpo: Hpo, here: tuple[object, ...], tmp_path: Path
 ) -> None:
     found = hpo("reproduce", "sweep", 1, *here, "--json")
-    # Another kind of processor rounds otherwise.
+    # Another kind of processor rounds differently.
     assert found.json["result"] in ("equal", "equal_within_rounding")
     assert hpo("report", "search", *here[:2]).code == 0
     assert (tmp_path / "studies/search/report.html").is_file()
@@ -81,7 +81,7 @@ def test_an_older_study_is_reproduced_and_has_a_page_and_an_export(
     assert list((tmp_path / "out").glob("**/*.safetensors"))
 
 
-def test_the_same_command_finds_the_study_that_it_made_before() -> None:
-    """A field that is added must not change the names of studies, as of commit 730f4cf."""
+def test_the_same_command_finds_an_older_study() -> None:
+    """New fields must not change the names of studies, here as of commit 730f4cf."""
     names = [plan_grid([name], Settings()).name for name in ("batch_size", "dropout")]
     assert names == ["grid-batch_size-96a2df1a", "grid-dropout-1e3548d7"]

@@ -1,4 +1,4 @@
-"""`--model FILE.py:NAME` at the front door: sweeps, searches, what follows them, and bad files."""
+"""`--model FILE.py:NAME` on the command line: sweeps, searches, exports, and bad files."""
 
 import importlib
 import runpy
@@ -29,7 +29,7 @@ def study_of(hpo: Hpo) -> str:
     return name
 
 
-def test_a_sweep_of_what_a_signature_declares(hpo: Hpo, xrays: Path, cnn: Path) -> None:
+def test_parameters_declared_by_a_signature_can_be_swept(hpo: Hpo, xrays: Path, cnn: Path) -> None:
     grid = ("grid", "channels=16,32", "--data", xrays, "--repeats", "1", *SMALL)
     first = hpo(*grid, "--model", "cnn.py:cnn")
     assert first.code == 0, first.err
@@ -38,14 +38,14 @@ def test_a_sweep_of_what_a_signature_declares(hpo: Hpo, xrays: Path, cnn: Path) 
     assert study.startswith("grid-channels-")
     assert "│ 16 " in hpo("show", study).out
 
-    # No code is run because a database names it; what is stored is read without.
+    # Code is not run only because a database names it; stored results are read without it.
     refused = hpo("resume", study)
     assert refused.code == 2
     assert f"hpo resume {study}" not in refused.out
     assert f"add --model {cnn}:cnn" in refused.err
     assert hpo("evaluate", study).code == 0
 
-    # Elsewhere it is the same model; changed, or with another module beside it, it is another.
+    # A copy elsewhere is the same model; a changed file is another.
     (cnn.parent / "moved").mkdir()
     moved = Path(shutil.copy(cnn, cnn.parent / "moved" / "cnn.py"))
     again = hpo(*grid, "--model", f"{moved}:cnn")
@@ -60,9 +60,7 @@ def test_a_sweep_of_what_a_signature_declares(hpo: Hpo, xrays: Path, cnn: Path) 
     assert hpo("resume", study, "--model", f"{cnn}:cnn").code == 0
 
 
-def test_what_was_trained_is_exported_predicted_and_reproduced(
-    hpo: Hpo, xrays: Path, cnn: Path
-) -> None:
+def test_a_trained_model_exports_predicts_and_reproduces(hpo: Hpo, xrays: Path, cnn: Path) -> None:
     model = ("--model", f"{cnn}:cnn")
     trained = hpo("grid", "channels=16,32", "--data", xrays, "--repeats", "1", *SMALL, *model)
     assert trained.code == 0, trained.err
@@ -121,7 +119,7 @@ def batch(*, n_outputs: int, depth: int = 1, keeps: bool = False):
 """
 
 
-def test_a_network_whose_answer_depends_on_the_other_images_is_refused(
+def test_a_network_whose_output_depends_on_other_images_is_refused(
     hpo: Hpo, xrays: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "batch.py").write_text(BATCH)
@@ -133,7 +131,7 @@ def test_a_network_whose_answer_depends_on_the_other_images_is_refused(
     assert hpo(*grid, *model, "--set", "keeps=true").code == 0
 
 
-def test_lazy_layers_train_and_a_model_that_cannot_be_exported_is_not_offered(
+def test_lazy_layers_train_and_an_unexportable_model_gets_no_script(
     hpo: Hpo, xrays: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "odd.py").write_text(ODD)
@@ -155,7 +153,7 @@ def test_lazy_layers_train_and_a_model_that_cannot_be_exported_is_not_offered(
     assert "predict.py x.jpeg" in hpo("export", "latest", *model).out
 
 
-def test_a_space_file_names_a_model_and_a_search_draws_what_it_declares(
+def test_a_space_file_can_name_a_model_and_search_its_parameters(
     hpo: Hpo, xrays: Path, cnn: Path
 ) -> None:
     space = cnn.parent / "spaces" / "cnn.toml"
@@ -188,7 +186,7 @@ def test_a_space_file_names_a_model_and_a_search_draws_what_it_declares(
     assert "search: Unknown hyperparameter 'chanels'. Did you mean channels?" in wrong.err
 
 
-def test_an_estimator_is_swept_and_one_wrong_value_fails_alone(hpo: Hpo, xrays: Path) -> None:
+def test_an_estimator_is_swept_and_only_a_wrong_value_fails(hpo: Hpo, xrays: Path) -> None:
     model = ("--model", f"{ROOT / 'examples' / 'forest.py'}:forest", "--data", xrays)
     small = ("--repeats", "1", "--set", f"image_size={SIZE}", "--set", "n_estimators=10")
     swept = hpo("grid", "criterion=gini,foo", *model, *small)
@@ -237,7 +235,7 @@ class Late(nn.Module):
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
-def test_a_network_that_fails_in_a_later_step_fails_alone(
+def test_a_network_that_fails_in_a_later_step_does_not_stop_others(
     hpo: Hpo, xrays: Path, tmp_path: Path, lanes: int
 ) -> None:
     (tmp_path / "late.py").write_text(LATE % SIZE**2)
@@ -272,7 +270,7 @@ def test_a_network_that_fails_in_a_later_step_fails_alone(
         (("channels", "--precision", "bf16"), "Custom models use fp32"),
     ],
 )
-def test_wrong_values_are_told_as_those_of_hpo(
+def test_wrong_values_for_a_model_are_refused(
     hpo: Hpo, cnn: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     answer = hpo("grid", *arguments, "--model", f"{cnn}:cnn")
@@ -307,7 +305,7 @@ def test_wrong_values_are_told_as_those_of_hpo(
         ),
     ],
 )
-def test_a_file_of_no_use_is_told_before_anything_is_made(
+def test_an_unusable_model_file_is_reported_before_anything_is_written(
     hpo: Hpo, tmp_path: Path, entry: str, text: str, message: str
 ) -> None:
     (tmp_path / "mine.py").write_text(text)
@@ -319,7 +317,7 @@ def test_a_file_of_no_use_is_told_before_anything_is_made(
     assert not (tmp_path / "studies").exists()
 
 
-def test_in_python_the_function_itself_is_taken(
+def test_python_accepts_the_model_function_itself(
     monkeypatch: pytest.MonkeyPatch, xrays: Path, cnn: Path
 ) -> None:
     monkeypatch.chdir(cnn.parent)

@@ -1,4 +1,4 @@
-"""Studies in PostgreSQL: the commands, its password, and a server that goes away."""
+"""Studies in PostgreSQL: the commands, the password, and a server that stops."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from hpo.storage.opening import open_storage
 from hpo.storage.runs import RunKey, RunStore
 from hpo.study.summary import StudySummary
 from hpo.training.engine import Run
-from tests.cli.test_bad_input import said
+from tests.cli.test_bad_input import assert_error
 from tests.conftest import SMALL, Hpo
 from tests.postgres import PASSWORD, Server, running
 from tests.processes import call
@@ -71,10 +71,10 @@ def test_every_command_works_and_none_shows_the_password(
     assert mine.export("by-python").is_dir()
     assert PASSWORD not in repr(mine) + StudySummary.__repr__(mine) + mine._repr_html_()
     assert hpo("delete", "mine", "--yes", *at).code == 0
-    said(hpo("show", "mine", *at), 1, "There is no study 'mine'")
+    assert_error(hpo("show", "mine", *at), 1, "There is no study 'mine'")
 
 
-def test_a_search_in_postgresql_is_the_search_in_sqlite(hpo: Hpo, xrays: Path, url: str) -> None:
+def test_a_search_is_the_same_in_postgresql_and_sqlite(hpo: Hpo, xrays: Path, url: str) -> None:
     search = ("search", "--trials", "3", "--finalists", "1", "--final-repeats", "2", "--json")
     search += (*SMALL, "--data", str(xrays), "--set", "batch_size=8", *MINE)
     ours = [hpo(*search, "--storage", place).json for place in ("sqlite:///a/hpo.db", url)]
@@ -92,16 +92,16 @@ def test_a_search_in_postgresql_is_the_search_in_sqlite(hpo: Hpo, xrays: Path, u
         ("?host=/", "?host=/nowhere/", ["cannot be reached", "start the server"]),
     ],
 )
-def test_a_server_that_cannot_be_used_is_said_without_the_password(
+def test_an_unusable_server_is_reported_without_the_password(
     hpo: Hpo, url: str, right: str, wrong: str, words: list[str]
 ) -> None:
     answer = hpo("show", "--storage", url.replace(right, wrong, 1))
-    said(answer, 1, *words)
+    assert_error(answer, 1, *words)
     assert PASSWORD not in answer.err
     assert "wrong-password" not in answer.err
 
 
-def test_a_lock_of_another_program_is_not_waited_for_without_end(url: str) -> None:
+def test_the_wait_for_a_lock_of_another_program_is_limited(url: str) -> None:
     open_storage(url)
     with sqlalchemy.create_engine(url, poolclass=NullPool).connect() as other:
         other.execute(sqlalchemy.text("LOCK TABLE studies"))
@@ -117,7 +117,7 @@ def test_a_lock_of_another_program_is_not_waited_for_without_end(url: str) -> No
 
 @dataclass(frozen=True)
 class ServerGone:
-    """A process whose server is gone when its second training is finished."""
+    """A process whose server stops after the second training."""
 
     server: Server
 
@@ -133,16 +133,16 @@ class ServerGone:
         RunStore.save = stopping  # type: ignore[method-assign]
 
 
-def test_a_server_that_goes_away_is_said_and_the_study_goes_on_when_it_is_back(
+def test_a_stopped_server_is_reported_and_the_study_continues_later(
     tmp_path: Path, xrays: Path, own_server: Server
 ) -> None:
     url = own_server.new_database()
     grid = (*GRID, *MINE, "--data", xrays, "--storage", url)
     answer = call(tmp_path, grid, ServerGone(own_server))
-    said(answer, 1, "cannot be reached", "start the server")
+    assert_error(answer, 1, "cannot be reached", "start the server")
     assert "Traceback" not in answer.err
     assert PASSWORD not in answer.err
-    said(call(tmp_path, grid), 1, "cannot be reached")
+    assert_error(call(tmp_path, grid), 1, "cannot be reached")
     own_server.start()
     again = call(tmp_path, (*grid, "--json")).json
     assert (again["n_trained"], again["n_reused"]) == (0, 1)

@@ -1,4 +1,4 @@
-"""Commands that a message offers act on the study it is about, in its own database."""
+"""Suggested commands act on the right study in the right database."""
 
 import shlex
 from dataclasses import replace
@@ -18,7 +18,7 @@ GRID = ("grid", "--param", "batch_size", "--values", "8,16", "--repeats", "1", *
 
 
 @pytest.mark.parametrize("name", ["$(touch b)", "a b"])
-def test_whatever_a_study_is_called_its_name_is_one_word_of_an_offered_command(
+def test_names_of_studies_are_quoted_in_suggested_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("HPO_STORAGE", "sqlite:///b.db")
@@ -31,12 +31,12 @@ def test_whatever_a_study_is_called_its_name_is_one_word_of_an_offered_command(
         program, _, study, *options = shlex.split(command)
         assert (program, study) == ("hpo", name)
         assert options[:2] == ["--storage", DEFAULT_URL]
-    # One that was made in Python has no command that made it.
+    # A study made in Python has no such command.
     summary = replace(summary, record=replace(summary.record, command=LIBRARY))
     assert [text for text, _ in commands(summary)] == offered[:-1]
 
 
-def test_the_offered_delete_removes_the_study_it_is_about(hpo: Hpo, xrays: Path) -> None:
+def test_the_suggested_delete_removes_the_right_study(hpo: Hpo, xrays: Path) -> None:
     named = (*GRID, "--data", xrays, "--study", "mine")
     other = ("--storage", "sqlite:///other/b.db")
     assert hpo(*named).code == hpo(*named, *other).code == 0
@@ -47,7 +47,7 @@ def test_the_offered_delete_removes_the_study_it_is_about(hpo: Hpo, xrays: Path)
     assert hpo("show", "mine", *other).code == 1
 
 
-def test_the_recorded_command_holds_what_was_typed_and_what_the_environment_gave(
+def test_the_recorded_command_contains_arguments_and_environment(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = {"DATA": str(xrays), "SPACE": "report_a", "STORAGE": "sqlite:///b.db"}

@@ -1,4 +1,4 @@
-"""--ray: trainings on a cluster compute what they compute here, whatever is killed."""
+"""--ray: trainings on a cluster give the same results as here, even if processes are killed."""
 
 import importlib.util
 import json
@@ -22,13 +22,13 @@ from hpo.storage.paths import runs_folder
 from hpo.training import machine
 from hpo.training.device import Device
 from tests.conftest import SMALL, Hpo
-from tests.processes import Command, children, said, start, wait_for
+from tests.processes import Command, assert_error, children, start, wait_for
 from tests.training.test_pool import BASE
 from tests.training.together import Job, add, assert_bitwise_equal, make_data, train_alone
 
 needs_ray = pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed")
 
-# Ray leaves sockets and processes to the end of the process.
+# Ray keeps sockets and processes open until the process ends.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 TOKEN = "a token of this test" * 3
@@ -42,7 +42,7 @@ OWN = ("grid", "depth=1,2", "--model", f"{EXAMPLE}:cnn", *SMALL[:2], "--epochs",
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
-    """Two nodes with a core each, on 127.0.0.1 alone; they ask for a token."""
+    """Two nodes with one core each, only on 127.0.0.1 and with a token."""
     settings = {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": TOKEN,
@@ -86,9 +86,7 @@ def test_a_study_is_the_same_on_a_cluster(
 
 
 @needs_ray
-def test_what_actors_and_nodes_lose_is_trained_again_and_new_nodes_are_used(
-    cluster: Any,
-) -> None:
+def test_lost_trainings_are_repeated_and_new_nodes_are_used(cluster: Any) -> None:
     from hpo.training.ray_cluster import Cluster
 
     data = make_data(100, 80)
@@ -110,7 +108,7 @@ def test_what_actors_and_nodes_lose_is_trained_again_and_new_nodes_are_used(
             are_used = all(actor.n_lanes for actor in here.members)
             is_joined |= not kills and news[-1].n_nodes == 2 and are_used
             while len(stack.lanes) < 3 and not is_joined:
-                time.sleep(1)  # What is trained while a node starts is trained alone as well.
+                time.sleep(1)  # Trainings added while a node starts are compared as well.
                 jobs.append(Job(BASE.replace(epochs=12), seed=len(jobs)))
                 lanes.append(add(stack, jobs[-1]))
         results = [stack.result(lane) for lane in lanes]
@@ -131,7 +129,7 @@ def kill_actor(here: Any) -> None:
 
 
 @needs_ray
-def test_nodes_with_other_versions_or_another_file_of_the_model_are_refused(
+def test_nodes_with_other_versions_or_another_model_file_are_refused(
     cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hpo.training import ray_cluster
@@ -168,7 +166,7 @@ def test_processors_of_another_kind_are_refused_or_recorded(
 
 
 @needs_ray
-def test_a_driver_that_is_killed_is_resumed_to_the_same_study(
+def test_a_killed_driver_is_resumed_to_the_same_study(
     cluster: Any, hpo: Hpo, xrays: Path, tmp_path: Path
 ) -> None:
     command = (*GRID, "--repeats", "2", "--data", str(xrays), "--study", "mine")
@@ -185,9 +183,7 @@ def test_a_driver_that_is_killed_is_resumed_to_the_same_study(
 
 @needs_ray
 @pytest.mark.usefixtures("cluster")
-def test_a_lost_head_ends_the_command_and_the_study_goes_on_without_a_cluster(
-    xrays: Path, tmp_path: Path
-) -> None:
+def test_a_lost_head_node_ends_the_command_with_how_to_resume(xrays: Path, tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 
     nodes = Cluster(initialize_head=True, head_node_args=NODE)
@@ -198,11 +194,13 @@ def test_a_lost_head_ends_the_command_and_the_study_goes_on_without_a_cluster(
     nodes.head_node.kill_gcs_server()
     answer = child.answer()
     nodes.shutdown()
-    said(answer, f"No Ray cluster answers at {address}", f"hpo resume mine --ray {address}")
+    assert_error(
+        answer, f"No Ray cluster answers at {address}", f"hpo resume mine --ray {address}"
+    )
 
 
 @needs_ray
-def test_a_dry_run_counts_with_the_cores_of_the_cluster(
+def test_a_dry_run_uses_the_cores_of_the_cluster(
     cluster: Any, hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "n_cores", lambda: 1)
@@ -213,7 +211,7 @@ def test_a_dry_run_counts_with_the_cores_of_the_cluster(
 
 
 @needs_ray
-def test_a_cluster_of_its_own_listens_on_loopback_and_ends_with_ctrl_c(
+def test_an_automatic_cluster_listens_on_loopback_and_ends_with_ctrl_c(
     xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shutil.which("ss") is None:
@@ -222,8 +220,8 @@ def test_a_cluster_of_its_own_listens_on_loopback_and_ends_with_ctrl_c(
     command = (*GRID, "--data", str(xrays), "--ray", "auto")
     command = tuple(word.replace("2,4", "2000,4000") for word in command)
     child = start(tmp_path, Command(command))
-    said = "Ray: training in"
-    wait_for(lambda: child.poll() or (child.err.exists() and said in child.err.read_text()))
+    started = "Ray: training in"
+    wait_for(lambda: child.poll() or (child.err.exists() and started in child.err.read_text()))
     family = descendants(child.pid)
     listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
     places = {
@@ -231,7 +229,7 @@ def test_a_cluster_of_its_own_listens_on_loopback_and_ends_with_ctrl_c(
         for line in listening.splitlines()
         if {int(pid) for pid in re.findall(r"pid=(\d+)", line)} & set(family)
     }
-    child.tell(signal.SIGINT)
+    child.send_signal(signal.SIGINT)
     answer = child.answer()
     assert answer.code == 130, answer.err
     assert len(places) >= 4
@@ -254,7 +252,7 @@ def descendants(pid: int) -> list[int]:
         (("--ray", "auto", "--device", "cuda:1"), "Use --device cuda"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
+def test_contradictory_ray_options_are_refused(
     hpo: Hpo, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
@@ -263,7 +261,7 @@ def test_what_cannot_be_meant_is_refused(
     assert says in " ".join(answer.err.split())
 
 
-def test_without_ray_the_extra_is_named(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ray_extra_is_named(hpo: Hpo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     answer = hpo("grid", "--param", "batch_size", "--ray", "auto")
     assert answer.code == 2
@@ -271,7 +269,7 @@ def test_without_ray_the_extra_is_named(hpo: Hpo, monkeypatch: pytest.MonkeyPatc
 
 
 @needs_ray
-def test_where_nothing_listens_one_message_says_so(hpo: Hpo) -> None:
+def test_an_unreachable_cluster_gives_one_message(hpo: Hpo) -> None:
     answer = hpo("grid", "--param", "batch_size", "--ray", "127.0.0.1:9")
     assert answer.code == 1
     assert "No Ray cluster answers at 127.0.0.1:9: Connection refused" in answer.err

@@ -1,4 +1,4 @@
-"""The page of a study: what it says, what it escapes, how it looks, how it is written."""
+"""The page of a study: structure, escaping and contrast."""
 
 import dataclasses
 import re
@@ -47,7 +47,7 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_valid_and_can_be_read_aloud(tmp_path: Path) -> None:
+def test_the_page_is_valid_and_accessible(tmp_path: Path) -> None:
     fake = add_finalists(fake_search(tmp_path, 50, metric="stress_auroc"), 0.90, 0.95, 0.88)
     html = render(fake.summary, fake.study, fake.runs)
     page = Outline(html)
@@ -63,7 +63,7 @@ def test_the_page_is_valid_and_can_be_read_aloud(tmp_path: Path) -> None:
     assert tuple(CHANGES) == stress.names()
 
 
-def test_nothing_from_outside_gets_into_the_markup(tmp_path: Path) -> None:
+def test_untrusted_texts_are_escaped_in_the_page(tmp_path: Path) -> None:
     fake = add_finalists(fake_search(tmp_path, 14), 0.90, 0.95, 0.88)
     fake.fail(fake.ask({"dropout": 0.5}, fake.record.space.base, 9), PAYLOAD)
     summary = hostile(fake.summary)
@@ -89,12 +89,12 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_points_and_texts_are_seen_on_a_light_page_and_on_a_dark_one(mode: str) -> None:
+def test_points_and_texts_have_enough_contrast_in_both_modes(mode: str) -> None:
     color = dict(re.findall(r"--(\w+): (#\w{6});", MODES[mode]))
     assert min(contrast(shade, color["card"]) for shade in (*PALETTE, GRAY)) >= 3
     texts, grounds = ("ink", "muted", "accent"), ("card", "page")
     pairs = [(text, ground) for text in texts for ground in grounds]
     pairs += [("ink", "best"), ("ink", "warning")]
     assert min(contrast(color[text], color[ground]) for text, ground in pairs) >= 4.5
-    # A filter would make other colors of these.
+    # A filter would change these colors.
     assert "filter:" not in CSS

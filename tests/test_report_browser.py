@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, it is silent, and nothing from outside runs."""
+"""The page in a real browser: figures are drawn, without errors or foreign scripts."""
 
 import dataclasses
 from pathlib import Path
@@ -18,9 +18,7 @@ pytestmark = [
 ]
 
 
-def test_every_figure_is_drawn_and_the_policy_alone_stops_a_script_that_slipped_through(
-    tmp_path: Path,
-) -> None:
+def test_every_figure_is_drawn_and_the_policy_blocks_an_injected_script(tmp_path: Path) -> None:
     fake = add_finalists(fake_search(tmp_path, 30, metric="stress_log_loss"), 0.90, 0.95, 0.88)
     path = write_report(fake.summary, fake.study, fake.runs, tmp_path)
     html = path.read_text(encoding="utf-8").replace("<main>", f"<main>{SCRIPT}")
@@ -36,7 +34,7 @@ def test_every_figure_is_drawn_and_the_policy_alone_stops_a_script_that_slipped_
     assert 'data-title="Share chart' not in seen.dom  # plotly.js would send it to its maker
 
 
-def test_names_from_outside_execute_nothing_even_without_the_policy(tmp_path: Path) -> None:
+def test_untrusted_names_execute_nothing_even_without_the_policy(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
     summary = hostile(fake.summary)
     both = compare([summary, dataclasses.replace(summary, name="two")])

@@ -1,4 +1,4 @@
-"""What counts as equal, as rounding, and as different: judged on numbers alone."""
+"""What counts as equal, as rounding, and as different."""
 
 import math
 
@@ -48,7 +48,5 @@ def test_small_differences_are_rounding_and_larger_ones_are_not(numbers: Numbers
         *(({LOSS: 0.5}, now) for now in ({LOSS: math.nan}, {LOSS: math.inf}, {})),
     ],
 )
-def test_what_has_no_rounding_or_no_number_now_is_different(
-    recorded: Numbers, now: Numbers
-) -> None:
+def test_settings_and_missing_numbers_have_no_tolerance(recorded: Numbers, now: Numbers) -> None:
     assert judged(recorded, now).result == "different"

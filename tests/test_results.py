@@ -1,4 +1,4 @@
-"""`make results`: pages are those of their figures, and nothing is trained twice."""
+"""`make results`: pages follow from their figures, and nothing is trained twice."""
 
 import shutil
 from pathlib import Path
@@ -21,14 +21,14 @@ from studies.scores import __main__ as scores
 @pytest.mark.parametrize(
     ("program", "page"), [(results, results.RESULTS), (scores, scores.SCORES)]
 )
-def test_a_page_is_that_of_its_figures(program: ModuleType, page: Path, tmp_path: Path) -> None:
+def test_a_page_follows_from_its_figures(program: ModuleType, page: Path, tmp_path: Path) -> None:
     shutil.copy(page.with_suffix(".json"), tmp_path / "here.json")
     assert program.main(["--out", str(tmp_path / "here.md")]) == 0
     assert (tmp_path / "here.md").read_bytes() == page.read_bytes()
     assert program.main(["--out", str(tmp_path / "there.md")]) == 2
 
 
-def test_sweeps_claims_and_figures_are_those_of_the_space_files() -> None:
+def test_sweeps_claims_and_figures_match_the_space_files() -> None:
     spaces = [name for name in space.space_names() if name.startswith("report_")]
     shipped = [f"{name}:{sweep}" for name in spaces for sweep in space.load_space(name).sweeps]
     assert sorted(sweep.key for sweep in SWEEPS) == sorted(shipped)
@@ -41,7 +41,7 @@ def test_sweeps_claims_and_figures_are_those_of_the_space_files() -> None:
         assert {part.measure for part in parts} <= set(MEASURES)
 
 
-def test_the_figures_alone_give_the_same_page_and_nothing_is_trained_again(
+def test_the_stored_figures_give_the_same_page_without_training(
     xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Training again for the weights: in one stack, in as many lanes as there is room for."""
+"""Retraining for the weights: in one stack, in as many lanes as fit."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def retrained(
     return opened
 
 
-def test_as_many_train_at_once_as_the_study_would_or_as_there_is_room(
+def test_retraining_uses_the_lanes_of_the_study_or_as_many_as_fit(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert hpo(*GRID, "--data", xrays, "--study", "mine", "--quiet").code == 0

@@ -1,6 +1,6 @@
-"""Generated rubbish for every reader: one message or a result, in time, and nothing is run.
+"""Random input for every reader: one message or a result, in time, and no code is run.
 
-Here in short; `make rubbish` gives 100,000 pieces and writes what came of them.
+This is the short form; `make rubbish` gives 100,000 pieces and writes the outcomes.
 """
 
 import json
@@ -17,7 +17,7 @@ SHARE = 0.01
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_rubbish_is_answered_with_one_message(
+def test_random_input_is_answered_with_one_message(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = READERS[name]
@@ -35,5 +35,5 @@ def test_rubbish_is_answered_with_one_message(
         attempt(reader, tmp_path, rubbish)
 
     read()
-    if name == "exported folders":  # Without damage it is read.
+    if name == "exported folders":  # An undamaged one is read.
         of_weights.read_exported(tmp_path, json.dumps(of_weights.config()).encode())

@@ -42,7 +42,7 @@ def store(tmp_path: Path) -> RunStore:
     return RunStore(tmp_path / "runs")
 
 
-def test_a_run_is_found_again_with_every_bit_of_its_numbers(store: RunStore) -> None:
+def test_a_run_round_trips_to_the_bit(store: RunStore) -> None:
     assert store.read(KEY.digest()) is None
     assert not store.has(KEY)
     store.save(KEY, RUN)
@@ -55,7 +55,7 @@ def test_a_run_is_found_again_with_every_bit_of_its_numbers(store: RunStore) -> 
     assert repr(store.read(KEY.digest())) == repr(of_three)
 
 
-def test_what_was_measured_under_another_battery_is_left_out(store: RunStore) -> None:
+def test_stress_metrics_of_another_battery_are_left_out(store: RunStore) -> None:
     changed = {"shifted": {"accuracy": 0.5}}
     first = replace(RUN.epochs[0], stress={"accuracy": 0.5})
     run = replace(RUN, stress=changed, epochs=(first, RUN.epochs[1]))
@@ -66,14 +66,14 @@ def test_what_was_measured_under_another_battery_is_left_out(store: RunStore) ->
     assert repr(store.read(KEY.digest())) == repr(RUN)
 
 
-def test_everything_that_decides_the_numbers_names_another_run() -> None:
+def test_everything_that_affects_the_numbers_is_in_the_key() -> None:
     others = {"seed": 1, "fold": 1, "fingerprint": "e" * 32, "device_type": "cuda"}
     others |= {"precision": "fp32", "config": KEY.config.replace(batch_size=64)}
     for name, value in others.items():
         assert replace(KEY, **{name: value}).digest() != KEY.digest(), name
 
 
-def test_a_damaged_file_counts_as_absent_until_it_is_replaced(store: RunStore) -> None:
+def test_a_damaged_file_counts_as_missing_until_it_is_replaced(store: RunStore) -> None:
     for content in (b'{"format": 1, "epo', b'{"format": 1}', b'{"format": 99}', b"[" * 100_000):
         store.save(KEY, RUN)
         store.path(KEY).write_bytes(content)
@@ -86,13 +86,13 @@ def test_a_damaged_file_counts_as_absent_until_it_is_replaced(store: RunStore) -
 
 
 @pytest.mark.parametrize("prefix", ["../", "sub/", "x\0"])
-def test_a_name_on_record_does_not_lead_out_of_the_store(store: RunStore, prefix: str) -> None:
+def test_a_recorded_name_cannot_leave_the_store(store: RunStore, prefix: str) -> None:
     store.save(KEY, RUN)
     assert store.read(KEY.digest()) is not None
     assert RunStore(store.folder / "inner").read(f"{prefix}{KEY.digest()}") is None
 
 
-def test_a_store_that_cannot_be_written_is_named_before_anything_is_kept(
+def test_a_read_only_store_is_reported_before_anything_is_saved(
     store: RunStore, tmp_path: Path
 ) -> None:
     store.check_writable()

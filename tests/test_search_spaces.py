@@ -1,4 +1,4 @@
-"""The space files that come with hpo, against what the reports say."""
+"""The space files shipped with hpo, compared with the course reports."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from hpo.space import cells, load_space, space_names, to_document
 FILES = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.toml"))
 
 
-def test_the_spaces_are_as_the_reports_say() -> None:
+def test_shipped_spaces_match_the_course_reports() -> None:
     """The documents in fixtures/spaces.json were compared with the reports."""
     found = {name: to_document(load_space(name)) for name in space_names()}
     kept = Path(__file__).parent / "fixtures" / "spaces.json"
@@ -18,7 +18,7 @@ def test_the_spaces_are_as_the_reports_say() -> None:
 
 
 @pytest.mark.parametrize("name", space_names())
-def test_every_value_of_a_sweep_is_another_training_and_one_is_the_base(name: str) -> None:
+def test_values_of_a_sweep_are_different_trainings_and_one_is_the_base(name: str) -> None:
     space = load_space(name)
     for sweep in space.sweeps.values():
         trainings = [cell.config.identity() for cell in cells(space, [sweep.name])]
@@ -27,7 +27,7 @@ def test_every_value_of_a_sweep_is_another_training_and_one_is_the_base(name: st
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_value_of_a_file_says_where_it_comes_from(path: Path) -> None:
+def test_every_value_of_a_space_file_states_its_source(path: Path) -> None:
     section, unmarked = "", []
     for line in path.read_text().splitlines():
         section = line.split("#")[0].strip() if line.startswith("[") else section

@@ -1,4 +1,4 @@
-"""How studies are shown: page with its figures, terminal, document, as fixtures/shown has them."""
+"""Pages with figures, terminal output and documents of studies, as in fixtures/shown."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from hpo.study.gathering import summarize
 from hpo.study.record import Goal
 from hpo.study.summary import to_document
 from hpo.views.studies import study_tables
-from tests.conftest import assert_kept, make_xrays, rounded
+from tests.conftest import assert_snapshot, make_xrays, rounded
 from tests.evaluate.conftest import Finished
 from tests.fake_studies import (
     PHANTOM,
@@ -35,7 +35,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\+00:00)?")
 
 
 class Words(HTMLParser):
-    """The text of a page, a line for each block, and what its figures hold."""
+    """The text of a page, a line for each block, and the data of its figures."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Words(HTMLParser):
 
 
 def drawn(figure: dict[str, Any]) -> list[str]:
-    """Return what a figure shows, without how it looks."""
+    """Return the data of a figure without its style."""
     layout = figure["layout"]
     of_axes = {name: part for name, part in layout.items() if "axis" in name}
     shapes = [{name: shape[name] for name in ("x0", "x1")} for shape in layout.get("shapes", ())]
@@ -86,7 +86,7 @@ def unfinished(home: Path) -> FakeStudy:
 
 
 def uneven(home: Path) -> FakeStudy:
-    """One repeat that loses its numbers, one that ends early, and one whose loss explodes."""
+    """One repeat with a NaN, one that ends early, and one whose loss explodes."""
     fake = empty(home, n_repeats=3)
     for repeat, curve in enumerate(([0.5, 0.75, float("nan"), 0.875], [0.75], [-99.0, 0.6])):
         fake.complete(fake.ask({"batch_size": 32}, fake.record.space.base, repeat), curve)
@@ -141,7 +141,7 @@ WITH_DOCUMENT = {"grid", "search-with-finalists", "unfinished"}
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_a_study_is_shown_as_before(
+def test_the_output_of_a_study_matches_its_snapshot(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = STUDIES[name](tmp_path)
@@ -153,10 +153,10 @@ def test_a_study_is_shown_as_before(
         text += json.dumps(to_document(found.summary), indent=1)
     text = TIME.sub("TIME", text.replace(str(tmp_path), "HOME")).replace("\u00a0", " ")
     lines = (line.rstrip() for line in rounded(text).splitlines() if line.strip())
-    assert_kept(name, lines)
+    assert_snapshot(name, lines)
 
 
-def test_json_of_a_figure_cannot_end_its_script_and_has_null_for_what_is_not_finite() -> None:
+def test_figure_json_cannot_end_its_script_and_has_null_for_nan() -> None:
     hostile = "<img src=x onerror=alert(1)></script><b>&amp;"
     figure = axes.empty(height=90).add_scatter(y=[1.0, float("nan")])
     text = axes.figure_json(figure.update_layout(title_text=hostile))

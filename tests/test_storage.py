@@ -1,4 +1,4 @@
-"""Opening databases: what works, and what each broken one is said to be."""
+"""Opening databases, and the message for each broken one."""
 
 import contextlib
 import sqlite3
@@ -29,7 +29,7 @@ def journal(path: Path) -> str:
         return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
 
 
-def test_sqlite_is_opened_with_a_write_ahead_log_whatever_its_name(tmp_path: Path) -> None:
+def test_sqlite_of_any_name_is_opened_with_a_write_ahead_log(tmp_path: Path) -> None:
     path = tmp_path / "a{b}" / "{.db"
     with pytest.raises(StorageError, match="There are no studies yet"):
         open_storage(url(path), create=False)
@@ -57,27 +57,27 @@ def corrupt(path: Path) -> None:
     path.write_bytes(content)
 
 
-def of_photos(path: Path) -> None:
+def photo_database(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE photos (id INTEGER)")
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda path: path.write_text("notes, not a database" * 100), "is not an SQLite database"),
         (Path.mkdir, "is a folder"),
-        (of_photos, "database of another program .*'photos'"),
+        (photo_database, "database of another program .*'photos'"),
         (corrupt, "is corrupt"),
     ],
 )
-def test_what_is_not_a_database_of_studies_is_left_as_it_is(
-    tmp_path: Path, make: Callable[[Path], object], said: str
+def test_a_file_that_is_not_a_study_database_is_left_unchanged(
+    tmp_path: Path, make: Callable[[Path], object], message: str
 ) -> None:
     path = tmp_path / "hpo.db"
     make(path)
     before = path.is_file() and path.read_bytes()
-    with pytest.raises(StorageError, match=said):
+    with pytest.raises(StorageError, match=message):
         open_storage(url(path))
     assert (path.is_file() and path.read_bytes()) == before
 
@@ -87,7 +87,7 @@ TRIGGER = f"CREATE TRIGGER t BEFORE DELETE ON trials BEGIN {WORK}; END"
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (f"DROP TABLE trials; CREATE VIEW Trials AS {ENDLESS}", "holds the view 'Trials'"),
         (TRIGGER, "holds the trigger 't'"),
@@ -96,14 +96,14 @@ TRIGGER = f"CREATE TRIGGER t BEFORE DELETE ON trials BEGIN {WORK}; END"
         ("UPDATE alembic_version SET version_num = 'v9.0.0.a'", "another version of Optuna"),
     ],
 )
-def test_a_database_that_computes_what_it_holds_or_is_of_another_version_is_not_opened(
-    tmp_path: Path, changes: str, said: str
+def test_a_database_with_views_triggers_or_another_version_is_not_opened(
+    tmp_path: Path, changes: str, message: str
 ) -> None:
     path = tmp_path / "hpo.db"
     open_storage(url(path)).engine.dispose()
     with sqlite3.connect(path) as connection:
         connection.executescript(changes)
-    with pytest.raises(StorageError, match=said):
+    with pytest.raises(StorageError, match=message):
         open_storage(url(path), create=False)
 
 
@@ -127,36 +127,36 @@ def test_a_password_is_never_shown(given: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "message"),
     [
         ("BEGIN EXCLUSIVE", "has been locked by another program"),
         ("ALTER TABLE study_directions DROP COLUMN direction", "has other tables than"),
     ],
 )
-def test_what_other_programs_do_to_an_open_database_is_said(
-    tmp_path: Path, statement: str, said: str
+def test_changes_of_an_open_database_by_other_programs_are_reported(
+    tmp_path: Path, statement: str, message: str
 ) -> None:
     path = tmp_path / "hpo.db"
     storage = open_storage(url(path), busy_timeout_s=0.1)
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute(statement)
-        with pytest.raises(StorageError, match=said), translate_errors(storage.url):
+        with pytest.raises(StorageError, match=message), translate_errors(storage.url):
             optuna.create_study(study_name="a", storage=storage)
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("message", "shown"),
     [
         *((f"no route for {secret}", "is not shown") for secret in ("p@ss", "p%40ss", "again")),
         ("no route for you", "no route for you"),
         ("database is locked by hpo", "run the same command again"),
     ],
 )
-def test_what_a_library_says_is_quoted_unless_a_password_stands_in_it(
-    said: str, shown: str
+def test_library_errors_are_quoted_unless_they_contain_a_password(
+    message: str, shown: str
 ) -> None:
-    # A password that is a word leaves the words of our own messages.
+    # A password that is a common word is not removed from our own messages.
     url = "postgresql://me:p%40ss@host/db?sslpassword=again"
     with pytest.raises(StorageError, match=shown) as caught, translate_errors(url):
-        raise sqlite3.OperationalError(said)
+        raise sqlite3.OperationalError(message)
     assert "no route for p" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The record of a study as plain data, and what becomes of one that was tampered with."""
+"""The record of a study as plain data, and messages for a damaged one."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ RECORD = record(
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(RECORD.to_document()))
 
 
-def test_a_record_comes_back_from_its_document_also_from_before_a_field_was_recorded() -> None:
+def test_a_record_round_trips_also_without_newer_fields() -> None:
     assert StudyRecord.from_document(DOCUMENT) == RECORD
     old = {name: value for name, value in DOCUMENT.items() if name != "is_gpu_named"}
     assert StudyRecord.from_document(old) == replace(RECORD, is_gpu_named=False)
@@ -29,7 +29,7 @@ def test_a_record_comes_back_from_its_document_also_from_before_a_field_was_reco
 
 
 @pytest.mark.parametrize("goal", ["x", {"n_trials": "many"}, {"n_repeats": -1}])
-def test_a_damaged_record_or_goal_is_said_with_the_command_that_helps(
+def test_a_damaged_record_or_goal_is_reported_with_the_command_that_helps(
     tmp_path: Path, goal: object
 ) -> None:
     study = Bench(tmp_path).study(RECORD)

@@ -1,4 +1,4 @@
-"""One driver per study: a second one gets its message at once, and a dead one is in no way."""
+"""One driver per study: a second one is refused at once, and a dead one does not block."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.conftest import EVERY_STORAGE
 
 
 @pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
-def test_two_studies_of_a_database_have_two_drivers(storage_url: str) -> None:
+def test_two_studies_of_a_database_can_have_two_drivers(storage_url: str) -> None:
     storage = open_storage(storage_url)
     with (
         study_lock(storage, "one") as check,
@@ -22,7 +22,7 @@ def test_two_studies_of_a_database_have_two_drivers(storage_url: str) -> None:
         check()
 
 
-def test_a_database_by_another_path_has_the_same_lock(tmp_path: Path) -> None:
+def test_a_database_has_the_same_lock_under_another_path(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/hpo.db")
     (tmp_path / "link.db").symlink_to(tmp_path / "hpo.db")
     other = open_storage(f"sqlite:///{tmp_path}/link.db")
@@ -31,7 +31,7 @@ def test_a_database_by_another_path_has_the_same_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(0o644, 0o600), (0o664, 0o660)])
-def test_only_those_can_take_the_lock_who_may_write_the_database(
+def test_only_users_who_can_write_the_database_can_take_the_lock(
     tmp_path: Path, mode: int, expected: int
 ) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/hpo.db")

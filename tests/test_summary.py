@@ -27,9 +27,7 @@ def read(study: optuna.Study) -> StudySummary:
         return summarize(study)
 
 
-def test_a_grid_stands_in_its_prescribed_order_and_counts_a_retried_repeat_once(
-    bench: Bench,
-) -> None:
+def test_a_grid_keeps_its_order_and_counts_a_retried_repeat_once(bench: Bench) -> None:
     study = bench.study(record("grid", "learning_rate"))
     for _ in range(3):
         bench.train(study, Goal(1))
@@ -39,14 +37,14 @@ def test_a_grid_stands_in_its_prescribed_order_and_counts_a_retried_repeat_once(
     assert [len(c.repeats) for c in summary.configurations] == [1, 1]
     assert [c.state for c in summary.configurations] == ["complete", "failed"]
     assert summary.best is summary.configurations[0]
-    # A failed one is tried again.
+    # A failed one is retried.
     assert (summary.n_done, summary.n_left) == (1, 1)
     raise_goal(study, Goal(3))
     assert (read(study).n_done, read(study).n_left) == (1, 5)
     assert "secret" not in str(to_document(read(study)))
 
 
-def test_what_is_left_of_a_search_counts_repeats_and_finalists(bench: Bench) -> None:
+def test_remaining_trainings_of_a_search_include_repeats_and_finalists(bench: Bench) -> None:
     study = bench.study(record("search", "learning_rate", "scheduler", "step_size"))
     goal = Goal(2, 3, 2, 2, with_baselines=True)
     whole = 3 * 2 + 2 * 2 + 5 * 2
@@ -58,7 +56,7 @@ def test_what_is_left_of_a_search_counts_repeats_and_finalists(bench: Bench) -> 
         assert (read(study).n_done, read(study).n_left) == (n_done, whole - n_done)
 
 
-def test_only_a_living_command_is_shown_as_running(bench: Bench) -> None:
+def test_a_trial_is_shown_as_running_only_while_its_command_runs(bench: Bench) -> None:
     study = bench.study(record("grid", "learning_rate"))
     next(iter(bench.events(study, Goal(1))))
     summary = read(study)

@@ -1,11 +1,11 @@
-"""Versions, files and licenses of what is installed, and of what builds the package, are known."""
+"""Versions, hashes and licenses of all dependencies, including those of the build."""
 
 import re
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TORCH = "torch"  # Its CPU and CUDA builds are other files under one version.
+TORCH = "torch"  # Its CPU and CUDA builds are different files with one version.
 
 
 def pins(file: str) -> dict[str, str]:
@@ -14,14 +14,14 @@ def pins(file: str) -> dict[str, str]:
     return {name.lower().replace("_", "-"): version for name, version in found}
 
 
-def test_every_pinned_version_but_torch_has_the_hashes_of_its_files() -> None:
+def test_every_pinned_package_except_torch_has_hashes() -> None:
     pinned, hashed = pins("constraints.txt"), pins("hashes.txt")
     assert hashed == {name: pinned[name] for name in pinned if name != TORCH}
     entries = re.split(r"^(?=[\w.-]+==)", (ROOT / "hashes.txt").read_text(), flags=re.MULTILINE)
     assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries[1:])
 
 
-def test_what_builds_the_package_is_pinned_as_everything_else() -> None:
+def test_build_requirements_are_pinned_like_all_others() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     pinned = pins("constraints.txt")
     for requirement in project["build-system"]["requires"]:
@@ -31,7 +31,7 @@ def test_what_builds_the_package_is_pinned_as_everything_else() -> None:
     assert set(names) <= set(pinned)
 
 
-def test_the_license_of_every_pinned_package_is_told() -> None:
+def test_the_license_of_every_pinned_package_is_listed() -> None:
     table = (ROOT / "docs" / "licenses.md").read_text()
     rows = re.findall(r"^\| ([\w.-]+) \| (\S+) \| (\S.*?) \|$", table, re.MULTILINE)
     assert {name: version for name, version, _ in rows} == pins("constraints.txt") | {

@@ -1,4 +1,4 @@
-"""What every command does once, done before the processes of the tests are copied."""
+"""Work that every command does once, done before the processes of the tests are forked."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What tests of commands share: a finished grid, and the check of an error."""
+"""Shared by the tests of commands: a finished grid, and the check of an error."""
 
 import io
 import signal
@@ -45,8 +45,8 @@ def mine(trained: tuple[Path, str], hpo: Hpo, tmp_path: Path) -> Answer:
     return Answer(0, out.replace(str(home), str(tmp_path)), "")
 
 
-def said(answer: Answer, code: int, *words: str) -> None:
-    """Check an error: its code, no traceback, and what must be in its one message."""
+def assert_error(answer: Answer, code: int, *words: str) -> None:
+    """Check an error: its exit code, no traceback, and one message with these words."""
     assert answer.code == code, answer
     assert "Traceback" not in answer.err
     text = " ".join(answer.err.split())

@@ -1,4 +1,4 @@
-"""A stranger's mistakes: one clear message, exit code 1 or 2, nothing lost."""
+"""User mistakes: one clear message, exit code 1 or 2, nothing lost."""
 
 from pathlib import Path
 from unittest.mock import Mock
@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from hpo.errors import DeviceError
-from tests.cli.conftest import GRID, VALUES, said
+from tests.cli.conftest import GRID, VALUES, assert_error
 from tests.conftest import SMALL, Answer, Hpo
 
 URL = "sqlite:///studies/hpo.db"
@@ -58,10 +58,10 @@ URL = "sqlite:///studies/hpo.db"
         (["show", "x\udcff"], ["is not valid UTF-8"]),
     ],
 )
-def test_wrong_usage_ends_with_2_and_creates_nothing(
+def test_wrong_usage_exits_with_2_and_creates_nothing(
     hpo: Hpo, arguments: list[str], words: list[str]
 ) -> None:
-    said(hpo(*arguments), 2, *words)
+    assert_error(hpo(*arguments), 2, *words)
     answer = hpo(*arguments, "--json")
     assert (answer.code, answer.err) == (2, "")
     error = answer.json["error"]
@@ -70,7 +70,7 @@ def test_wrong_usage_ends_with_2_and_creates_nothing(
     assert not Path("studies").exists()
 
 
-def test_a_gpu_that_computes_otherwise_gets_no_study(
+def test_a_gpu_with_wrong_results_is_refused(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = Mock(side_effect=DeviceError("cuda:0 does not compute what plain torch computes."))
@@ -79,19 +79,19 @@ def test_a_gpu_that_computes_otherwise_gets_no_study(
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (9, 0))
     monkeypatch.setattr("hpo.training.selfcheck.check_device", wrong)
     command = (*GRID, "--data", xrays, "--study", "mine")
-    said(hpo(*command), 1, "does not compute what plain torch computes")
+    assert_error(hpo(*command), 1, "does not compute what plain torch computes")
     assert hpo(*command, "--device", "cpu").code == 0
 
 
-def test_an_interruption_before_the_first_training_is_said(
+def test_an_interruption_before_the_first_training_is_reported(
     hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hpo.run.plan.open_data", Mock(side_effect=KeyboardInterrupt))
-    said(hpo(*GRID), 130, "the same command continues")
+    assert_error(hpo(*GRID), 130, "the same command continues")
     assert hpo(*GRID, "--json").json["error"]["kind"] == "interrupted"
 
 
-def test_a_home_is_found_in_every_setting_that_names_a_path(
+def test_tilde_is_expanded_in_every_path_setting(
     hpo: Hpo, xrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
@@ -111,48 +111,50 @@ def test_a_home_is_found_in_every_setting_that_names_a_path(
     there = {"runs", "cache", "hpo.db", "out", "sheet.png", "mine"}
     assert there <= {path.name for path in home.iterdir()}
     assert not list(tmp_path.glob("~*"))
-    said(hpo("show", "--storage", "sqlite:///~nobody-here/h.db"), 2, "The home folder in")
+    assert_error(hpo("show", "--storage", "sqlite:///~nobody-here/h.db"), 2, "The home folder in")
 
 
-def test_without_studies_the_first_command_is_offered(hpo: Hpo, xrays: Path) -> None:
-    said(hpo("show"), 1, "no studies yet", "hpo grid batch_size")
+def test_without_studies_the_message_suggests_a_first_command(hpo: Hpo, xrays: Path) -> None:
+    assert_error(hpo("show"), 1, "no studies yet", "hpo grid batch_size")
     weights = ("--weights", "nowhere.pth", "--data", xrays)
-    said(hpo("evaluate", *weights), 1, "nowhere.pth cannot be read")
+    assert_error(hpo("evaluate", *weights), 1, "nowhere.pth cannot be read")
     assert not Path("studies").exists()
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_study_that_does_not_exist_names_the_nearest(hpo: Hpo) -> None:
+def test_an_unknown_study_name_suggests_the_closest_one(hpo: Hpo) -> None:
     for command in (
         *(["show"], ["resume"], ["report"], ["export"], ["evaluate"], ["delete", "--yes"]),
         *(["reproduce", "--trial", "0"], ["compare", "mine"]),
     ):
-        said(hpo(*command, "mien"), 1, "mien", "Did you mean mine?")
-    said(hpo("delete", "--yes", "latest"), 1, "There is no study 'latest'")
+        assert_error(hpo(*command, "mien"), 1, "mien", "Did you mean mine?")
+    assert_error(hpo("delete", "--yes", "latest"), 1, "There is no study 'latest'")
     optuna.create_study(study_name="theirs", storage=URL)
     assert "1 study of another program" in hpo("show").err
-    said(hpo("show", "theirs"), 1, "theirs", "another program")
+    assert_error(hpo("show", "theirs"), 1, "theirs", "another program")
 
 
-def test_a_study_of_this_name_that_differs_is_refused_with_the_difference(
+def test_a_different_study_of_the_same_name_is_refused_with_the_difference(
     hpo: Hpo, mine: Answer, xrays: Path
 ) -> None:
     again = ("--study", "mine", "--data", xrays)
     other = "fp32" if "bf16" in hpo("show", "mine").out else "bf16"
-    said(hpo(*GRID, "--study", "mine"), 1, "its data are xrays", "phantom")
+    assert_error(hpo(*GRID, "--study", "mine"), 1, "its data are xrays", "phantom")
     others = [argument.replace("8,16", "8,32") for argument in GRID]
-    said(hpo(*others, *again), 1, "batch_size", "32", "16")
-    said(hpo(*GRID, "--set", "dropout=0.1", *again), 1, "dropout", "0.1")
-    said(hpo("search", "--trials", "2", *SMALL, *again), 1, "it is a grid")
-    said(hpo(*GRID, "--seed", "3", *again), 1, "--seed")
-    said(hpo(*GRID, "--precision", other, *again), 1, "--precision")
-    said(hpo(*GRID, "--metric", "auroc", *again), 1, "--metric: accuracy there, auroc here")
+    assert_error(hpo(*others, *again), 1, "batch_size", "32", "16")
+    assert_error(hpo(*GRID, "--set", "dropout=0.1", *again), 1, "dropout", "0.1")
+    assert_error(hpo("search", "--trials", "2", *SMALL, *again), 1, "it is a grid")
+    assert_error(hpo(*GRID, "--seed", "3", *again), 1, "--seed")
+    assert_error(hpo(*GRID, "--precision", other, *again), 1, "--precision")
+    assert_error(
+        hpo(*GRID, "--metric", "auroc", *again), 1, "--metric: accuracy there, auroc here"
+    )
     assert hpo("show", "mine", "--json").json["configurations"] == mine.json["configurations"]
 
 
-def test_a_blank_study_of_other_directions_is_refused(hpo: Hpo, xrays: Path) -> None:
+def test_an_empty_study_with_other_directions_is_refused(hpo: Hpo, xrays: Path) -> None:
     Path("studies").mkdir()
     optuna.create_study(study_name="mine", storage=URL, directions=["maximize", "minimize"])
     answer = hpo(*GRID, "--data", xrays, "--study", "mine")
-    said(answer, 1, "The study mine exists and differs", "its direction is ['maximize'")
+    assert_error(answer, 1, "The study mine exists and differs", "its direction is ['maximize'")
     assert hpo("delete", "mine", "--yes").code == 0

@@ -1,4 +1,4 @@
-"""Classes of other sizes and numbers than two halves, through the front door."""
+"""Unbalanced classes and more than two classes, from the command line."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.conftest import SIZE, SMALL, Hpo
 
 
 def write_classes(path: Path, n_train: tuple[int, ...], n_test: int) -> Path:
-    """Write an archive whose images of class k are noise with a bright corner of its own."""
+    """Write an archive of noise with a bright corner, at another place for each class."""
     rng, arrays = np.random.default_rng(0), {}
     for split, counts in (("train", n_train), ("test", (n_test,) * len(n_train))):
         labels = np.repeat(np.arange(len(counts)), counts)
@@ -27,7 +27,7 @@ def write_classes(path: Path, n_train: tuple[int, ...], n_test: int) -> Path:
 
 
 @pytest.mark.parametrize(("n_train", "is_unequal"), [((20, 30), False), ((20, 31), True)])
-def test_unequal_classes_make_balanced_accuracy_the_default_metric_and_say_so(
+def test_unbalanced_classes_make_balanced_accuracy_the_default_with_a_note(
     tmp_path: Path, n_train: tuple[int, ...], is_unequal: bool
 ) -> None:
     settings = Settings(data=write_classes(tmp_path / "data.npz", n_train, 4))
@@ -48,7 +48,7 @@ def three(tmp_path: Path) -> Path:
     return write_classes(tmp_path / "three.npz", (20, 20, 20), 6)
 
 
-def test_three_classes_are_trained_judged_tested_predicted_and_exported(
+def test_three_classes_are_trained_evaluated_predicted_and_exported(
     hpo: Hpo, three: Path, tmp_path: Path
 ) -> None:
     fixed = (*SMALL, "--set", "batch_size=8", "--data", three, "--repeats", "2", "--study", "g")
@@ -79,7 +79,7 @@ def test_three_classes_are_trained_judged_tested_predicted_and_exported(
 
     exported = hpo("export", "g")
     assert exported.code == 0
-    assert "threshold" not in exported.out  # The answer is the likeliest of three classes.
+    assert "threshold" not in exported.out  # The most likely of three classes is predicted.
     home = next((tmp_path / "studies" / "g" / "export").glob("*/predict.py")).parent
     with np.load(three) as archive:
         Image.fromarray(archive["test_images"][-1]).save(tmp_path / "x.png")
@@ -103,7 +103,7 @@ def test_three_classes_are_trained_judged_tested_predicted_and_exported(
     assert weights["confusion"] == same["ensemble"]["confusion"]
 
 
-def test_one_class_against_the_rest_is_a_study_of_two_classes(hpo: Hpo, three: Path) -> None:
+def test_one_class_versus_the_rest_is_a_binary_study(hpo: Hpo, three: Path) -> None:
     values = ("--param", "dropout", "--values", "0.1", "--set", "batch_size=8", "--repeats", "1")
     against = (*values, *SMALL, "--data", three, "--positive", "class 2", "--study", "p")
     assert hpo("grid", *against, "--test").code == 0
@@ -112,7 +112,7 @@ def test_one_class_against_the_rest_is_a_study_of_two_classes(hpo: Hpo, three: P
     assert "sensitivity" in found["configurations"][0]["metrics"]
 
 
-def test_a_network_for_other_classes_is_refused(hpo: Hpo, three: Path) -> None:
+def test_outputs_that_do_not_match_the_classes_are_refused(hpo: Hpo, three: Path) -> None:
     for fields in (("dropout", "--set", "outputs=2"), ("outputs", "--values", "1,3")):
         refused = hpo("grid", "--param", *fields, "--data", three, "--dry-run")
         assert (refused.code, "outputs must be 3, one for each" in refused.err) == (2, True)

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.conftest import GRID, OUT_OF_TIME, said
+from tests.cli.conftest import GRID, OUT_OF_TIME, assert_error
 from tests.conftest import Hpo, make_images
 
 
 @pytest.mark.usefixtures("mine")
-def test_two_studies_end_in_a_table_a_page_and_json_or_are_refused(hpo: Hpo, xrays: Path) -> None:
+def test_compare_writes_table_page_and_json_or_refuses_other_data(hpo: Hpo, xrays: Path) -> None:
     hpo(*GRID, "--data", xrays, "--study", "two", "--set", "learning_rate=0.01")
     document = hpo("compare", "mine", "two", "--json").json
     names = ["8 of mine", "16 of mine", "8 of two", "16 of two"]
@@ -27,13 +27,13 @@ def test_two_studies_end_in_a_table_a_page_and_json_or_are_refused(hpo: Hpo, xra
 
     page.unlink()
     page.mkdir()
-    said(hpo("compare", "mine", "two"), 1, "hpo compare mine two")
+    assert_error(hpo("compare", "mine", "two"), 1, "hpo compare mine two")
     np.save(xrays / "normal.npy", make_images(41, is_ill=False, seed=9))
     hpo(*GRID, "--data", xrays.rename(xrays.parent / "other"), "--study", "three")
-    said(hpo("compare", "mine", "three"), 1, "different data", "three: other")
+    assert_error(hpo("compare", "mine", "three"), 1, "different data", "three: other")
 
 
-def test_the_curves_are_shown_on_demand(hpo: Hpo, xrays: Path) -> None:
+def test_learning_curves_are_shown_on_request(hpo: Hpo, xrays: Path) -> None:
     grid = (*GRID, "--data", xrays, "--study", "mine")
     hpo(*grid, *OUT_OF_TIME)
     assert hpo("show", "mine", "--curves", "--json").json["curves"] is None

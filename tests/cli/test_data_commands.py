@@ -33,7 +33,7 @@ def test_info_shows_splits_sizes_folds_and_a_contact_sheet(
         assert np.asarray(sheet).any()
 
 
-def test_audit_says_what_leaks_what_is_double_and_what_may_be_inverted(
+def test_audit_reports_leakage_duplicates_and_inverted_images(
     hpo: Hpo, xrays: Path, tmp_path: Path
 ) -> None:
     train = write_release(tmp_path / "release") / "train/NORMAL"
@@ -49,12 +49,12 @@ def test_audit_says_what_leaks_what_is_double_and_what_may_be_inverted(
     assert "the folds of hpo: 0 of" in text
     assert "2 groups of equal images, 0 across splits" in text
     assert "of 27 images are much brighter at the border than in the center" in text
-    # Without patients it does not claim that nothing leaks.
+    # Without patients leakage is unknown.
     assert hpo("data", "audit", "--data", xrays, "--json").json["random_split"] is None
     assert "Patient leakage: unknown" in hpo("data", "audit", "--data", xrays).out
 
 
-def test_download_prints_how_to_go_on_or_one_message(
+def test_download_prints_the_next_command_or_one_error(
     hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert hpo("data", "download", "there", "--size", 30).code == 2

@@ -1,4 +1,4 @@
-"""One command drives a study: a second one is refused at once, and readers are not."""
+"""Only one command may drive a study: a second one is refused at once, readers are not."""
 
 import socket
 from collections.abc import Iterator
@@ -11,25 +11,25 @@ from hpo.storage.opening import open_storage
 from hpo.study.study import open_study
 from tests.chaos.studies import GRID, SEARCH, Case
 from tests.conftest import EVERY_STORAGE, SMALL, Hpo
-from tests.processes import Child, said, wait_for
+from tests.processes import Child, assert_error, wait_for
 
 
 @pytest.fixture
 def driven(
     tmp_path: Path, xrays: Path, storage_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Case, Child]]:
-    """A study that a living command trains, slowly; it ends as soon as it is told to."""
+    """A study that a running command trains slowly."""
     case = Case(tmp_path / "case", xrays, GRID, storage_url)
     monkeypatch.setenv("HPO_STORAGE", case.url)
     child = case.start(epoch_s=300, n_quick=6)
-    # A run is stored before its trial ends: where there are two, the first trial has ended.
+    # A run is stored before its trial ends: with two runs, the first trial has ended.
     wait_for(lambda: len(case.inodes()) >= 2)
     yield case, child
     child.kill()
 
 
 @pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
-def test_while_a_command_lives_others_may_read_but_neither_train_nor_delete(
+def test_a_study_in_training_can_be_read_but_not_trained_or_deleted(
     driven: tuple[Case, Child], xrays: Path, hpo: Hpo
 ) -> None:
     case, child = driven
@@ -40,7 +40,7 @@ def test_while_a_command_lives_others_may_read_but_neither_train_nor_delete(
         ("resume", "s", "--data", xrays, "--dry-run"),
         ("delete", "s", "--yes"),
     ):
-        said(hpo(*command), in_use, "Wait until it ends, or stop it", "hpo show s")
+        assert_error(hpo(*command), in_use, "Wait until it ends, or stop it", "hpo show s")
     for command in (("show",), ("show", "s"), ("report", "s"), ("export", "s", "--no-weights")):
         assert hpo(*command).code == 0
     assert child.poll() is None
@@ -59,7 +59,7 @@ def test_while_a_command_lives_others_may_read_but_neither_train_nor_delete(
 
 
 @pytest.mark.parametrize("storage_url", EVERY_STORAGE, indirect=True)
-def test_of_many_commands_on_one_study_one_trains_and_the_others_are_told_at_once(
+def test_only_one_of_many_commands_trains_a_study_and_the_others_are_refused(
     tmp_path: Path, xrays: Path, storage_url: str
 ) -> None:
     case = Case(tmp_path / "case", xrays, SEARCH, storage_url)
@@ -68,14 +68,14 @@ def test_of_many_commands_on_one_study_one_trains_and_the_others_are_told_at_onc
     assert [answer.code for answer in answers].count(0) >= 1
     for answer in answers:
         if answer.code:
-            said(answer, "The study s is in use by process")
+            assert_error(answer, "The study s is in use by process")
     found = case.described()
     assert (found["n_open"], found["n_double"]) == (0, 0)
 
 
 @pytest.mark.usefixtures("mine")
-def test_the_test_is_evaluated_while_the_study_trains_on(hpo: Hpo) -> None:
-    # The lock of the command that made it is gone.
+def test_evaluate_works_while_the_study_is_in_training(hpo: Hpo) -> None:
+    # The command that created the study has released its lock.
     assert not [path for path in Path("studies").iterdir() if "lock" in path.name]
     with study_lock(open_storage("sqlite:///studies/hpo.db"), "mine"):
         assert hpo("evaluate", "mine").code == 0

@@ -1,4 +1,4 @@
-"""hpo evaluate and grid --test: the sealed test, from the command line."""
+"""hpo evaluate and grid --test: the sealed test set, from the command line."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import GRID, OUT_OF_TIME, said
+from tests.cli.conftest import GRID, OUT_OF_TIME, assert_error
 from tests.conftest import Answer, Hpo, make_images
 
 TEST_FREE_KEYS = {"study", "kind", "configurations", "best", "verdict", "n_openings"}
@@ -25,7 +25,7 @@ def keys(document: object) -> set[str]:
 
 
 @pytest.mark.usefixtures("mine")
-def test_evaluate_prints_the_document_and_tables_and_writes_the_page(hpo: Hpo) -> None:
+def test_evaluate_prints_json_and_tables_and_writes_the_page(hpo: Hpo) -> None:
     document = hpo("evaluate", "mine", "--json").json
     assert (document["study"], document["n_openings"]) == ("mine", 1)
     assert [c["params"]["batch_size"] for c in document["configurations"]] == [8, 16]
@@ -38,7 +38,7 @@ def test_evaluate_prints_the_document_and_tables_and_writes_the_page(hpo: Hpo) -
         assert configuration["ensemble"]["metrics"].keys() == configuration["metrics"].keys()
     assert document["openings"][0]["command"] == "hpo evaluate mine --json"
     assert document["verdict"]["pairs"][0]["sentence"]
-    # The same look again is no other look; another threshold is.
+    # Repeating an evaluation is not another test access; another threshold is.
     again = hpo("evaluate", "mine", "--json").json
     assert (again["n_openings"], again["configurations"]) == (1, document["configurations"])
     shown = hpo("evaluate", "mine", "--threshold", "sensitivity=0.9").out
@@ -53,7 +53,7 @@ def test_evaluate_prints_the_document_and_tables_and_writes_the_page(hpo: Hpo) -
     assert "Calibration" in page
 
 
-def test_every_later_table_states_the_opening_and_what_came_after(
+def test_later_tables_report_the_test_access_and_later_trials(
     hpo: Hpo, mine: Answer, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for document in (mine.json, hpo("show", "mine", "--json").json):
@@ -61,7 +61,7 @@ def test_every_later_table_states_the_opening_and_what_came_after(
         assert document["n_openings"] == 0
         assert set(document) >= TEST_FREE_KEYS
     assert "opened" not in hpo("show", "mine").out
-    # It is no place to which the data of a study were moved.
+    # HPO_DATA does not replace the recorded path of a study.
     monkeypatch.setenv("HPO_DATA", "nowhere")
     assert hpo("evaluate", "mine").code == 0
     assert "The test of mine was opened once." in hpo("show").out
@@ -90,7 +90,7 @@ def test_evaluate_needs_neither_weights_nor_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_grid_test_opens_once_the_sweep_is_complete(hpo: Hpo, xrays: Path) -> None:
+def test_grid_test_evaluates_once_the_sweep_is_complete(hpo: Hpo, xrays: Path) -> None:
     grid = (*GRID, "--study", "mine", "--data", xrays, "--test")
     cut = hpo(*grid, *OUT_OF_TIME, "--json")
     assert "The test set was not used: 4 trainings missing and 0 failed" in cut.err
@@ -109,23 +109,25 @@ def test_grid_test_opens_once_the_sweep_is_complete(hpo: Hpo, xrays: Path) -> No
     assert hpo("show", "mine", "--json").json["n_openings"] == 2
 
 
-def test_grid_test_without_a_whole_test_split_trains_nothing(hpo: Hpo, xrays: Path) -> None:
+def test_grid_test_without_both_test_classes_trains_nothing(hpo: Hpo, xrays: Path) -> None:
     np.save(xrays / "test_normal.npy", make_images(0, is_ill=False, seed=0))
-    said(hpo(*GRID, "--data", xrays, "--test"), 1)
+    assert_error(hpo(*GRID, "--data", xrays, "--test"), 1)
     assert not Path("studies").exists()
 
 
 @pytest.mark.usefixtures("mine")
-def test_mistakes_are_explained_and_open_nothing(hpo: Hpo, xrays: Path) -> None:
-    said(hpo("evaluate", "mine", "--threshold", "best"), 2, "--threshold", "youden")
-    said(hpo("evaluate", "mine", "--storage", "sqlite:///nowhere.db"), 1, "nowhere.db")
+def test_mistakes_are_explained_and_do_not_open_the_test(hpo: Hpo, xrays: Path) -> None:
+    assert_error(hpo("evaluate", "mine", "--threshold", "best"), 2, "--threshold", "youden")
+    assert_error(hpo("evaluate", "mine", "--storage", "sqlite:///nowhere.db"), 1, "nowhere.db")
     np.save(xrays / "test_normal.npy", make_images(8, is_ill=False, seed=50))
-    said(hpo("evaluate", "mine"), 1, "have changed", "Restore the old data")
+    assert_error(hpo("evaluate", "mine"), 1, "have changed", "Restore the old data")
     assert hpo("show", "mine", "--json").json["n_openings"] == 0
 
 
 @pytest.mark.usefixtures("mine")
-def test_another_data_set_is_tested_in_whole_and_on_record(hpo: Hpo, xrays: Path) -> None:
+def test_evaluating_another_data_set_uses_all_images_and_is_recorded(
+    hpo: Hpo, xrays: Path
+) -> None:
     other = xrays.parent / "other"
     other.mkdir()
     for name, is_ill in (("test_normal", False), ("normal", False), ("pneumonia", True)):
@@ -137,8 +139,10 @@ def test_another_data_set_is_tested_in_whole_and_on_record(hpo: Hpo, xrays: Path
     assert "2 images of it are also in the data of the study." in document["notes"][-1]
     assert hpo("show", "mine", "--json").json["n_openings"] == 1
     assert "Another data set, other, was tested on" in hpo("show", "mine").out
-    said(hpo("evaluate", "mine", "--on", other, "--all"), 2, "Leave --all out")
-    said(hpo("evaluate", "--weights", "x.pt", "--on", other), 2, "--on is only for a study")
+    assert_error(hpo("evaluate", "mine", "--on", other, "--all"), 2, "Leave --all out")
+    assert_error(
+        hpo("evaluate", "--weights", "x.pt", "--on", other), 2, "--on is only for a study"
+    )
     named = xrays.parent / "named"
     for label, (name, is_ill) in enumerate((("flu", True), ("well", False))):
         (named / name).mkdir(parents=True)
@@ -147,4 +151,4 @@ def test_another_data_set_is_tested_in_whole_and_on_record(hpo: Hpo, xrays: Path
     document = hpo("evaluate", "mine", "--on", named, "--positive", "flu", "--json").json
     assert document["classes"] == {"well": 6, "flu": 6}
     assert "Its classes correspond to those of the study: well for normal" in document["notes"][-1]
-    said(hpo("evaluate", "mine", "--positive", "flu"), 2, "only for --weights and --on")
+    assert_error(hpo("evaluate", "mine", "--positive", "flu"), 2, "only for --weights and --on")

@@ -1,4 +1,4 @@
-"""hpo evaluate --weights: weights of others on the test images."""
+"""hpo evaluate --weights: external weights on the test images."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.conftest import SIZE, Hpo
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """A two-output network of a script that feeds pixels as 0..255, as in report D."""
+    """A network with two outputs, trained on pixels of 0..255 as in report D."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(SIZE**2, 2))
     with torch.no_grad():
         network[1].weight.zero_()
@@ -25,7 +25,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("scale", "factor"), [("raw", 1), ("unit", 1 / 255)])
-def test_right_answers_are_those_of_the_argmax(
+def test_correct_predictions_are_counted_by_the_argmax(
     hpo: Hpo, xrays: Path, weights: Path, scale: str, factor: float
 ) -> None:
     n_right = 0

@@ -1,4 +1,4 @@
-"""Trials that other programs put into a study: what can be trained counts, the rest never wins."""
+"""Trials that other programs add to a study: trainable ones count, the rest never win."""
 
 import sqlite3
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from optuna.trial import TrialState, create_trial
 from hpo.errors import StorageError
 from hpo.run.plan import Settings, plan_grid
 from hpo.run.session import open_session, training_events
-from tests.cli.conftest import OUT_OF_TIME, VALUES, said
+from tests.cli.conftest import OUT_OF_TIME, VALUES, assert_error
 from tests.conftest import SMALL, Answer, Hpo
 
 URL = "sqlite:///studies/hpo.db"
@@ -54,7 +54,7 @@ def enqueue(**params: object) -> None:
     opened().enqueue_trial(params)
 
 
-def test_a_cell_that_is_enqueued_counts_as_that_cell(train: Train) -> None:
+def test_an_enqueued_cell_counts_as_that_cell(train: Train) -> None:
     unfinished = train(*TWO, *OUT_OF_TIME)
     assert unfinished.code == 1
     assert "4 trainings missing. To continue: `hpo resume s`" in unfinished.out
@@ -68,9 +68,7 @@ def test_a_cell_that_is_enqueued_counts_as_that_cell(train: Train) -> None:
     assert found["left_alone_trials"] == found["foreign_trials"] == []
 
 
-def test_what_is_enqueued_and_no_missing_cell_is_left_alone_and_named(
-    train: Train,
-) -> None:
+def test_enqueued_trials_that_are_not_missing_cells_are_ignored_and_listed(train: Train) -> None:
     train(*ONE, *OUT_OF_TIME)
     enqueue(batch_size=16, dropout=0.1)
     answer = train(*ONE)
@@ -92,10 +90,12 @@ def test_hpo_enqueue_adds_a_configuration_that_is_tried_next(train: Train, hpo: 
     found = train(*SEARCH, "--trials", "2", "--json").json["configurations"]
     assert (len(found), found[2]["params"]["momentum"]) == (3, 0.5)
     wrong = ("--set", "momentum=7", "--set", "hidden=8", "--storage", URL)
-    said(hpo("enqueue", "s", *wrong), 2, "momentum = 7 is outside", "hidden is not searched")
+    assert_error(
+        hpo("enqueue", "s", *wrong), 2, "momentum = 7 is outside", "hidden is not searched"
+    )
 
 
-def test_a_search_starts_from_another_study_and_from_the_points_of_its_space(
+def test_a_search_starts_from_another_study_and_the_start_points_of_its_space(
     train: Train, tmp_path: Path
 ) -> None:
     found = train(*SEARCH, "--trials", "2", "--json").json["configurations"][1]["params"]
@@ -110,15 +110,13 @@ def test_a_search_starts_from_another_study_and_from_the_points_of_its_space(
         learning_rate = 0.05
     """)
     narrow = (*SEARCH, "--space", space, "--study", "t", "--trials", "3", "--json")
-    said(train(*narrow[:-1], "--start-from", "latest#9"), 2, "s has no configuration 9")
+    assert_error(train(*narrow[:-1], "--start-from", "latest#9"), 2, "s has no configuration 9")
     params = [c["params"] for c in train(*narrow, "--start-from", "1#2").json["configurations"]]
     assert [params[1], params[2]["learning_rate"]] == [found, 0.05]
     assert train(*narrow, "--start-from", "s#2").json["n_trained"] == 0
 
 
-def test_what_is_enqueued_in_a_search_is_proposed_next_completed_from_the_base(
-    train: Train,
-) -> None:
+def test_an_enqueued_configuration_is_completed_from_the_base_and_tried_next(train: Train) -> None:
     train(*SEARCH, "--trials", "2", *OUT_OF_TIME)
     enqueue(optimizer="sgd", momentum=0.5)
     enqueue(optimizer="sgd", momentum=7.0)
@@ -135,7 +133,7 @@ def test_what_is_enqueued_in_a_search_is_proposed_next_completed_from_the_base(
     assert train(*search).json["n_trained"] == 0
 
 
-def test_a_result_of_another_program_never_wins_and_is_named(hpo: Hpo, train: Train) -> None:
+def test_results_of_other_programs_never_win_and_are_listed(hpo: Hpo, train: Train) -> None:
     before = train(*SEARCH, "--trials", "2", "--json").json
     add(value=0.999, user_attrs={"batch_size": 8})
     opened().tell(opened().ask(), 0.999)
@@ -147,12 +145,12 @@ def test_a_result_of_another_program_never_wins_and_is_named(hpo: Hpo, train: Tr
     assert after["best"] == before["best"]
     assert not_counted in Path(hpo("report", "s", "--json").json["path"]).read_text()
     refused = hpo("reproduce", "s", "--trial", "3")
-    said(refused, 1, "Trial 3 of s was trained by another program")
+    assert_error(refused, 1, "Trial 3 of s was trained by another program")
     assert states()[4] == "RUNNING"
 
 
-def disturb(data: Path, tell: Callable[[optuna.Study], object]) -> None:
-    """Train a grid while another program does something to it at its first event."""
+def disturb(data: Path, change: Callable[[optuna.Study], object]) -> None:
+    """Train a grid, and change its study from outside at the first event."""
     settings = Settings(
         data=data,
         values={"batch_size": "8,16"},
@@ -165,14 +163,14 @@ def disturb(data: Path, tell: Callable[[optuna.Study], object]) -> None:
     with open_session(plan_grid(["batch_size"], settings)) as session:
         for number, _ in enumerate(training_events(session)):
             if number == 0:
-                tell(opened())
+                change(opened())
 
 
-@pytest.mark.parametrize("told", [{"values": 0.999}, {"state": TrialState.FAIL}])
-def test_a_trial_that_another_program_tells_is_told_by_hpo_once_more(
-    hpo: Hpo, xrays: Path, told: dict[str, Any]
+@pytest.mark.parametrize("outcome", [{"values": 0.999}, {"state": TrialState.FAIL}])
+def test_a_trial_finished_by_another_program_is_trained_again(
+    hpo: Hpo, xrays: Path, outcome: dict[str, Any]
 ) -> None:
-    disturb(xrays, lambda study: study.tell(0, **told))
+    disturb(xrays, lambda study: study.tell(0, **outcome))
     found = hpo("show", "s", "--json").json
     assert states()[1:] == ["COMPLETE", "COMPLETE"]
     assert found["foreign_trials"] == [0]
@@ -181,17 +179,15 @@ def test_a_trial_that_another_program_tells_is_told_by_hpo_once_more(
     assert {r["trial"] for c in found["configurations"] for r in c["repeats"]} == {1, 2}
 
 
-def test_a_parameter_of_another_type_ends_in_one_message(hpo: Hpo, train: Train) -> None:
+def test_a_parameter_of_another_type_gives_one_message(hpo: Hpo, train: Train) -> None:
     train(*ONE, *OUT_OF_TIME)
     domains = {"batch_size": FloatDistribution(1.0, 9.0)}
     add(value=0.5, params={"batch_size": 8.5}, distributions=domains)
-    said(train(*ONE), 1, "another type", "hpo delete s")
+    assert_error(train(*ONE), 1, "another type", "hpo delete s")
     assert hpo("delete", "s", "--yes").code == 0
 
 
-def test_a_study_that_another_program_deletes_meanwhile_ends_in_one_message_and_leaves_nothing(
-    train: Train, xrays: Path
-) -> None:
+def test_a_study_deleted_by_another_program_gives_one_message(train: Train, xrays: Path) -> None:
     with pytest.raises(StorageError, match="no longer holds this study, because another program"):
         disturb(xrays, lambda _: optuna.delete_study(study_name="s", storage=URL))
     with closing(sqlite3.connect("studies/hpo.db")) as database:

@@ -1,4 +1,4 @@
-"""The model that is handed over: what runs without hpo, its threshold, and whole folders."""
+"""Exported models: prediction without hpo, the threshold, and whole folders."""
 
 import csv
 import runpy
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import said
+from tests.cli.conftest import assert_error
 from tests.conftest import Hpo, make_images
 
 # As if hpo were not installed.
@@ -20,7 +20,7 @@ WITHOUT_HPO += "runpy.run_path(sys.argv[0], run_name='__main__')"
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A folder of images of every kind: of odd sizes, colored, turned, transparent, of 16 bits."""
+    """A folder of images: odd sizes, colored, rotated, transparent, 16-bit."""
     folder = tmp_path / "images"
     (folder / "more").mkdir(parents=True)
     gray = make_images(1, is_ill=True, seed=5)[0]
@@ -38,7 +38,7 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("mine")
-def test_the_script_answers_without_hpo_as_hpo_predict_does(
+def test_the_exported_script_predicts_without_hpo_like_hpo_predict(
     hpo: Hpo, images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exported = hpo("export", "mine", "--out", "out", "--threshold", "0.6")
@@ -54,7 +54,7 @@ def test_the_script_answers_without_hpo_as_hpo_predict_does(
     for (label, probability, file), one in zip(answers, found["images"], strict=True):
         assert (label, file) == (one["label"], one["file"])
         assert float(probability) == pytest.approx(one["probability"], abs=1e-6)
-    # Nothing to do, and a file that is no image: a message, an exit code, and the others go on.
+    # No arguments, or a broken file: a message and an exit code; other files are still read.
     for given, code, word in (
         ((), 2, "IMAGE"),
         ((images, images / "notes.txt", "none.png", files[0]), 1, "cannot be read"),
@@ -62,20 +62,20 @@ def test_the_script_answers_without_hpo_as_hpo_predict_does(
         monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, given)])
         with pytest.raises(SystemExit) as end:
             runpy.run_path("out/best/predict.py", run_name="__main__")
-        told = capsys.readouterr()
-        assert (end.value.code, word in told.err) == (code, True)
-    assert len(told.out.splitlines()) == 1
-    assert [line.count("cannot be read") for line in told.err.splitlines()] == [1, 1, 1]
+        shown = capsys.readouterr()
+        assert (end.value.code, word in shown.err) == (code, True)
+    assert len(shown.out.splitlines()) == 1
+    assert [line.count("cannot be read") for line in shown.err.splitlines()] == [1, 1, 1]
     card = (Path("out") / "best" / "model_card.md").read_text()
     assert "A probability above 0.6 means pneumonia." in card
     assert "The test set was not used for this model." in card
-    # The folder, and the file alone, know the threshold too.
+    # The folder and the single file contain the threshold too.
     for model in ("out/best", "out/best/weights-repeat-1.safetensors"):
         assert hpo("predict", model, files[0], "--json").json["threshold"] == 0.6
 
 
 @pytest.mark.usefixtures("mine")
-def test_predict_takes_folders_and_patterns_and_writes_a_table(hpo: Hpo, images: Path) -> None:
+def test_predict_accepts_folders_and_patterns_and_writes_a_table(hpo: Hpo, images: Path) -> None:
     answer = hpo("predict", "mine", images / "more", images / "*.jp*g", "--csv", "answers.csv")
     assert answer.code == 0, answer.err
     with Path("answers.csv").open() as file:
@@ -86,13 +86,13 @@ def test_predict_takes_folders_and_patterns_and_writes_a_table(hpo: Hpo, images:
     for row, line in zip(rows, answer.out.splitlines()[1:], strict=True):
         assert line.split() == [row[0], *(f"{float(number):.4f}" for number in row[1:4]), row[4]]
         assert row[0] == ("pneumonia" if float(row[1]) > 0.5 else "normal")
-    said(hpo("predict", "mine", images / "*.gif"), 1, "There is no file", "*.gif")
+    assert_error(hpo("predict", "mine", images / "*.gif"), 1, "There is no file", "*.gif")
     (images / "empty").mkdir()
-    said(hpo("predict", "mine", images / "empty"), 1, "holds no image file")
+    assert_error(hpo("predict", "mine", images / "empty"), 1, "holds no image file")
 
 
 @pytest.mark.usefixtures("mine")
-def test_the_threshold_that_was_chosen_on_validation_is_used(hpo: Hpo, images: Path) -> None:
+def test_the_threshold_chosen_on_validation_is_used(hpo: Hpo, images: Path) -> None:
     evaluated = hpo("evaluate", "mine", "--threshold", "sensitivity=0.95", "--json").json
     best = hpo("show", "mine", "--json").json["best"]["params"]
     (chosen,) = (c for c in evaluated["configurations"] if c["params"] == best)
@@ -101,4 +101,4 @@ def test_the_threshold_that_was_chosen_on_validation_is_used(hpo: Hpo, images: P
     assert hpo("predict", "mine", images, "--threshold", "0.3", "--json").json["threshold"] == 0.3
     assert hpo("export", "mine", "--out", "out", "--json").json["threshold"] == found["threshold"]
     refused = hpo("predict", "out/best", images, "--threshold", "youden")
-    said(refused, 2, "chosen on validation images", "the name of a study")
+    assert_error(refused, 2, "chosen on validation images", "the name of a study")

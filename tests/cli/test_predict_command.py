@@ -1,4 +1,4 @@
-"""hpo predict: the probability for image files, from weights, a folder of them or a study."""
+"""hpo predict: the probability for image files, from weights, an export or a study."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import nn
 
 from hpo.data.source import to_8_bits
 from hpo.training import machine
-from tests.cli.conftest import GRID, OUT_OF_TIME, said
+from tests.cli.conftest import GRID, OUT_OF_TIME, assert_error
 from tests.conftest import SIZE, SMALL, Answer, Hpo, make_images
 
 
@@ -38,7 +38,7 @@ def probabilities(answer: Answer) -> list[float]:
     return [image["probability"] for image in answer.json["images"]]
 
 
-def test_it_prints_a_probability_per_file_and_names_broken_ones_first(
+def test_predict_prints_a_probability_per_file_and_names_broken_files_first(
     hpo: Hpo, weights: Path, images: list[Path]
 ) -> None:
     found = probabilities(hpo("predict", weights, *images, "--json"))
@@ -65,14 +65,14 @@ def test_it_prints_a_probability_per_file_and_names_broken_ones_first(
     assert shown.err.index("nowhere.png") < shown.err.index("Network")
     nothing = hpo("predict", weights, "nowhere.png")
     assert (nothing.code, nothing.out, "Network" in nothing.err) == (1, "", False)
-    said(hpo("predict", images[0], images[0]), 1, "holds no weights")
+    assert_error(hpo("predict", images[0], images[0]), 1, "holds no weights")
     answer = hpo("predict", "nothing", images[0], "--json")
     assert (answer.code, answer.json["error"]["kind"]) == (1, "storage")
     assert "There is no file or folder nothing. " in answer.json["error"]["message"]
 
 
 @pytest.mark.usefixtures("mine")
-def test_an_exported_folder_and_its_study_give_the_mean_and_its_spread(
+def test_an_exported_folder_and_its_study_predict_the_mean_and_its_range(
     hpo: Hpo, xrays: Path, images: list[Path]
 ) -> None:
     best = hpo("show", "mine", "--json").json["best"]
@@ -103,21 +103,23 @@ def test_an_exported_folder_and_its_study_give_the_mean_and_its_spread(
     assert {Path(file).parent for file in of_study["weights"]} == {Path("studies/mine/weights")}
     assert f"mine (its best configuration, batch_size {size})" in of_study["notes"][0]
 
-    # A study whose trainings are from the run store has kept no weights.
+    # A study whose runs were all reused has no weights.
     grid = (*GRID, "--data", xrays, "--study")
     assert hpo(*grid, "again").code == 0
     missing = f"2 of 2 repeats of the best configuration of again (batch_size {size})"
-    said(hpo("predict", "again", *images), 1, missing, "`hpo export again` trains them again")
+    assert_error(
+        hpo("predict", "again", *images), 1, missing, "`hpo export again` trains them again"
+    )
     assert "Retrained" in hpo("export", "again").err
     found = probabilities(hpo("predict", "again", *images, "--json"))
     assert found == [image["probability"] for image in document["images"]]
     assert "Retrained" not in hpo("export", "again").err
     hpo(*grid, "begun", "--repeats", "3", *OUT_OF_TIME)
     begun = "No configuration of begun is complete yet: hpo resume begun"
-    said(hpo("predict", "begun", *images), 1, begun)
+    assert_error(hpo("predict", "begun", *images), 1, begun)
 
 
-def test_16_bit_images_are_scaled_as_those_of_the_training(hpo: Hpo, tmp_path: Path) -> None:
+def test_16_bit_images_are_scaled_like_the_training_images(hpo: Hpo, tmp_path: Path) -> None:
     folder = tmp_path / "xrays"
     for kind, is_ill in (("NORMAL", False), ("PNEUMONIA", True)):
         (folder / "train" / kind).mkdir(parents=True)
@@ -138,10 +140,10 @@ def test_16_bit_images_are_scaled_as_those_of_the_training(hpo: Hpo, tmp_path: P
         assert dark_one == same
 
 
-def test_of_configurations_with_equal_scores_the_first_wins_and_predicts(
+def test_the_first_of_equally_good_configurations_wins_and_predicts(
     hpo: Hpo, xrays: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Although the other ends first."""
+    """Even if the other one finishes first."""
     monkeypatch.setattr(machine, "n_cores", lambda: 1)
     still = ("--set", "learning_rate=1e-9", "--set", "image_size=16", "--set", "hidden=8")
     grid = ("grid", "--param", "epochs", "--values", "4,2", "--repeats", "2", "--study", "mine")

@@ -1,4 +1,4 @@
-"""hpo reproduce, as a user types it: a trial is trained again and compared."""
+"""hpo reproduce: a trial is trained again and compared."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from optuna.trial import TrialState, create_trial
 from hpo import grid
 from hpo.run.plan import Settings
 from hpo.training import machine
-from tests.cli.conftest import said
+from tests.cli.conftest import assert_error
 from tests.conftest import SIZE, Hpo, make_images
 
 
@@ -48,7 +48,7 @@ def add_like_first(state: TrialState, attributes: dict[str, Any], **given: Any) 
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_trial_is_equal_to_the_last_bit_and_nothing_is_written(
+def test_reproduce_is_bitwise_equal_and_writes_nothing(
     hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = stored()
@@ -73,7 +73,7 @@ def test_a_trial_is_equal_to_the_last_bit_and_nothing_is_written(
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_changed_record_is_different_and_rounding_or_another_torch_are_said(hpo: Hpo) -> None:
+def test_reproduce_reports_rounding_another_torch_and_a_changed_record(hpo: Hpo) -> None:
     def change(run: dict[str, Any]) -> None:
         run["epochs"][0]["train"]["loss"] += 1e-6
         run["versions"]["torch"] = "2.0.0"
@@ -95,7 +95,7 @@ def test_a_changed_record_is_different_and_rounding_or_another_torch_are_said(hp
 
 
 @pytest.mark.usefixtures("mine")
-def test_without_its_run_file_what_the_trial_holds_is_compared(hpo: Hpo) -> None:
+def test_without_a_run_file_reproduce_compares_the_values_of_the_trial(hpo: Hpo) -> None:
     for path in Path("studies/runs").iterdir():
         path.write_text('{"format": 1, "epo')
     assert "Its run file is missing" in hpo("reproduce", "mine", "--trial", 0).out
@@ -105,7 +105,7 @@ def test_without_its_run_file_what_the_trial_holds_is_compared(hpo: Hpo) -> None
 
 
 @pytest.mark.usefixtures("mine")
-def test_what_cannot_be_trained_again_or_compared_is_said(hpo: Hpo, xrays: Path) -> None:
+def test_trials_that_cannot_be_reproduced_are_explained(hpo: Hpo, xrays: Path) -> None:
     values = {1: load().trials[0].intermediate_values[1]}
     pruned = {"ordinal": 0, "repeat": 9, "n_epochs": 1, "run": None, "metrics": {}}
     add_like_first(TrialState.PRUNED, pruned, intermediate_values=values)
@@ -123,16 +123,16 @@ def test_what_cannot_be_trained_again_or_compared_is_said(hpo: Hpo, xrays: Path)
         (("1", "--trial", "0"), 2, "either the number of a configuration or --trial NUMBER"),
         ((), 2, "either the number of a configuration or --trial NUMBER"),
     ):
-        said(hpo("reproduce", "mine", *asked), code, text)
+        assert_error(hpo("reproduce", "mine", *asked), code, text)
     np.save(xrays / "normal.npy", make_images(40, is_ill=False, seed=9))
-    said(hpo("reproduce", "mine", "--trial", 0), 1, "have changed")
+    assert_error(hpo("reproduce", "mine", "--trial", 0), 1, "have changed")
     for path in xrays.iterdir():
         path.unlink()
     lost = hpo("reproduce", "mine", "--trial", 0, "--json")
     assert (lost.code, lost.json["error"]["kind"]) == (1, "data")
 
 
-def test_every_number_under_stress_is_trained_again(hpo: Hpo, xrays: Path) -> None:
+def test_stress_metrics_are_reproduced(hpo: Hpo, xrays: Path) -> None:
     small = {"image_size": str(SIZE), "hidden": "8"}
     values = {"batch_size": "16"}
     settings = Settings(data=xrays, set=small, epochs=10, repeats=2, values=values, lanes=1)
@@ -140,7 +140,7 @@ def test_every_number_under_stress_is_trained_again(hpo: Hpo, xrays: Path) -> No
     document = hpo("reproduce", "mine", "--trial", 1, "--json").json
     assert (document["result"], document["score"]["name"]) == ("equal", "stress_accuracy")
     assert document["score"]["recorded"] == document["score"]["now"]
-    # A plain study whose run this one put under stress is reproduced whole.
+    # A study without stress that reuses this run is reproduced completely.
     plain = grid("batch_size", replace(settings, study="plain"))
     assert (plain.n_trained, plain.n_reused) == (0, 2)
     assert hpo("reproduce", "plain", 1, "--json").json["result"] == "equal"

@@ -10,7 +10,7 @@ from hpo.space import Cell
 from hpo.study import progress
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.trials import Job, first_repeat
-from tests.cli.conftest import DIVERGING, GRID, VALUES, said
+from tests.cli.conftest import DIVERGING, GRID, VALUES, assert_error
 from tests.conftest import SMALL, Hpo
 
 SEARCH = (
@@ -19,7 +19,7 @@ SEARCH = (
 )
 
 
-def test_a_search_ends_with_its_finalists_which_a_dry_run_counts(hpo: Hpo, xrays: Path) -> None:
+def test_a_search_retrains_its_finalists_and_a_dry_run_counts_them(hpo: Hpo, xrays: Path) -> None:
     search = (*SEARCH, "--data", xrays, "--study", "mine", "--json")
     assert hpo(*search, "--dry-run").json["n_to_train"] == 4 + 2 * 3
     document = hpo(*search).json
@@ -36,9 +36,7 @@ def test_a_search_ends_with_its_finalists_which_a_dry_run_counts(hpo: Hpo, xrays
     assert len(hpo("evaluate", "mine", "--all", "--json").json["configurations"]) == 4
 
 
-def test_runs_serve_every_plain_metric_and_stress_only_where_it_was_measured(
-    hpo: Hpo, xrays: Path
-) -> None:
+def test_runs_are_reused_for_every_metric_measured_in_them(hpo: Hpo, xrays: Path) -> None:
     grid = (*VALUES, *SMALL, "--repeats", "1", "--data", xrays, "--json")
     for metric, n_trained, better in (
         ("accuracy", 2, max),
@@ -55,7 +53,7 @@ def test_runs_serve_every_plain_metric_and_stress_only_where_it_was_measured(
 
 @pytest.fixture
 def small_bases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put two small networks in the place of the reports' own."""
+    """Replace the networks of the course reports with two small ones."""
     small = TrainingConfig(image_size=16, hidden=(4,), batch_size=8, epochs=2)
     bases_by_name = {"report_b": small, "report_e": small.replace(dropout=0.1)}
 
@@ -72,7 +70,7 @@ def small_bases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_bases")
-def test_baselines_stand_beside_the_winner_and_leave_no_weights(hpo: Hpo, xrays: Path) -> None:
+def test_course_networks_are_compared_and_keep_no_weights(hpo: Hpo, xrays: Path) -> None:
     found = hpo(*SEARCH, "--with-baselines", "--data", xrays, "--study", "mine", "--json").json
     assert found["n_trained"] == 4 + 2 * 3 + 2 * 3
     assert [base["report"] for base in found["reports"]] == ["report_b", "report_e"]
@@ -87,7 +85,7 @@ def test_baselines_stand_beside_the_winner_and_leave_no_weights(hpo: Hpo, xrays:
     assert all(c["ensemble"]["n"] == 3 for c in tested["configurations"])
 
 
-def test_a_space_that_is_exhausted_says_so_and_is_finished(hpo: Hpo, xrays: Path) -> None:
+def test_a_search_of_an_exhausted_space_is_finished_with_a_note(hpo: Hpo, xrays: Path) -> None:
     few = ("search", "--param", "normalize", "--final-repeats", "1", *SMALL, "--data", xrays)
     answer = hpo(*few, "--trials", "9", "--study", "s")
     assert answer.code == 0
@@ -101,19 +99,15 @@ def test_a_space_that_is_exhausted_says_so_and_is_finished(hpo: Hpo, xrays: Path
     assert "of the space were tried" not in answer.err
 
 
-def test_a_search_where_nothing_comes_to_its_end_fails_with_the_reason(
-    hpo: Hpo, xrays: Path
-) -> None:
+def test_a_search_whose_trials_all_fail_exits_with_the_reason(hpo: Hpo, xrays: Path) -> None:
     Path("few.toml").write_text(
         "[base]\nlearning_rate = 10.0\n[search]\nbatch_size = { choices = [8, 16] }\n"
     )
     answer = hpo("search", *DIVERGING[7:], "--space", "few.toml", "--data", xrays)
-    said(answer, 1, "2 failed", "not finite", "Narrow the ranges")
+    assert_error(answer, 1, "2 failed", "not finite", "Narrow the ranges")
 
 
-def test_a_study_remembers_its_margin_and_commands_that_show_take_another(
-    hpo: Hpo, xrays: Path
-) -> None:
+def test_a_study_stores_its_margin_and_commands_can_override_it(hpo: Hpo, xrays: Path) -> None:
     grid = (*GRID, "--data", xrays, "--study", "mine")
 
     def margin(*command: object) -> object:
@@ -121,15 +115,15 @@ def test_a_study_remembers_its_margin_and_commands_that_show_take_another(
 
     assert [margin(*grid), margin(*grid, "--margin", "2"), margin(*grid)] == [0.01, 0.02, 0.02]
     assert margin("resume", "mine") == margin("show", "mine") == 0.02
-    is_said = "The smallest difference that matters is {} points (--margin)."
-    assert is_said.format(2) in hpo("show", "mine").out
+    sentence = "The smallest difference that matters is {} points (--margin)."
+    assert sentence.format(2) in hpo("show", "mine").out
     page = Path("studies/mine/report.html")
-    assert is_said.format(2) in page.read_text()
+    assert sentence.format(2) in page.read_text()
     hpo("report", "mine", "--margin", "3")
-    assert is_said.format(3) in page.read_text()
+    assert sentence.format(3) in page.read_text()
     assert margin("show", "mine", "--margin", "4") == 0.04
     assert margin("resume", "mine", "--margin", "5") == 0.05
-    assert is_said.format(5) in page.read_text()
+    assert sentence.format(5) in page.read_text()
 
     hpo(*grid, "--study", "other", "--set", "learning_rate=0.01", "--margin", "5")
     both = ("compare", "mine", "other")
@@ -140,9 +134,7 @@ def test_a_study_remembers_its_margin_and_commands_that_show_take_another(
     assert margin(*both) == 0.01
 
 
-def test_a_grid_gets_repeats_until_every_pair_is_decided_by_its_margin(
-    hpo: Hpo, xrays: Path
-) -> None:
+def test_until_decided_adds_repeats_until_every_pair_is_decided(hpo: Hpo, xrays: Path) -> None:
     decide = (*GRID, "--data", xrays, "--until-decided", "--max-repeats", "7")
     forecast = hpo(*decide, "--dry-run").out
     assert "depends on the number of repeats needed to decide: 5 to 7." in forecast
@@ -162,7 +154,7 @@ def test_a_grid_gets_repeats_until_every_pair_is_decided_by_its_margin(
     assert "all differences are below 1." in wide["headline"]
 
 
-def test_repeats_are_compared_by_the_weights_that_are_asked_for(hpo: Hpo, xrays: Path) -> None:
+def test_repeats_are_compared_by_the_requested_weights(hpo: Hpo, xrays: Path) -> None:
     grid = (*GRID, "--data", xrays, "--study", "mine", "--metric", "log_loss")
     own = hpo(*grid, "--set", "weights=last", "--json").json["verdict"]
     shown = hpo("show", "mine", "--weights", "average").out

@@ -1,4 +1,4 @@
-"""What a terminal of 80 columns or fewer shows: whole tables, whole commands, the progress."""
+"""Terminals of 80 columns or fewer show complete tables, commands and progress."""
 
 import io
 import itertools
@@ -21,7 +21,7 @@ LONGEST = "grid-learning_rate-batch_size-dropout"
 WHOLE = re.compile("[┏┡├└┃│].*[┓┩┤┘┃│]")
 
 
-def test_every_table_is_whole_at_80_and_at_40_columns(
+def test_tables_are_complete_at_80_and_40_columns(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hpo(*GRID, "--data", xrays, "--study", LONGEST)
@@ -51,7 +51,7 @@ def test_every_table_is_whole_at_80_and_at_40_columns(
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
-    """Put a terminal of this width in the place of both outputs, and return what it shows."""
+    """Replace both outputs with a terminal of this width, and return what it shows."""
     shown = io.StringIO()
     console = Console(
         file=shown, force_terminal=True, width=width, color_system=None, markup=False
@@ -62,7 +62,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
     return shown
 
 
-def test_a_terminal_gets_lines_wrapped_at_words_but_commands_and_paths_whole(
+def test_a_terminal_wraps_text_but_not_commands_and_paths(
     hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
@@ -99,7 +99,7 @@ def done(ordinal: int, repeat: int, score: float) -> TrialDone:
 
 SCORES_SO_FAR = [
     *((0, 0, 0.95), (1, 0, 0.80), (0, 1, 0.75), (1, 1, 0.70), (2, 0, 0.9), (2, 1, 0.9)),
-    # The finalists: what they are trained again takes nothing from what was found before.
+    # The finalists: retraining does not lower the best mean found before.
     *((2, 2, 0.6), (0, 2, 0.5)),
 ]
 
@@ -111,18 +111,16 @@ def follow(events: list[Event], *, n_search: int = 6) -> None:
     work.follow(events, tally, is_quiet=False)
 
 
-def test_the_progress_names_phases_and_the_best_complete_configuration_which_never_falls(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_progress_shows_phases_and_the_best_mean(capsys: pytest.CaptureFixture[str]) -> None:
     follow([done(*score) for score in SCORES_SO_FAR])
     lines = capsys.readouterr().err.splitlines()
-    told = [re.findall(r"best mean (\S+)\s%", line) for line in lines]
-    assert told == [[], [], ["85.0"], ["85.0"], ["85.0"], ["90.0"], ["90.0"], ["90.0"]]
+    means = [re.findall(r"best mean (\S+)\s%", line) for line in lines]
+    assert means == [[], [], ["85.0"], ["85.0"], ["85.0"], ["90.0"], ["90.0"], ["90.0"]]
     phases = re.findall(r"\[\d/8\] (\w+ \d/\d): ", "\n".join(lines))
     assert phases == [*(f"search {n}/6" for n in range(1, 7)), "finalists 1/2", "finalists 2/2"]
 
 
-def test_a_search_that_ends_before_its_last_configuration_leaves_only_the_finalists(
+def test_the_total_drops_to_the_finalists_when_a_search_ends_early(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     follow([done(*score) for score in SCORES_SO_FAR], n_search=40)
@@ -130,9 +128,7 @@ def test_a_search_that_ends_before_its_last_configuration_leaves_only_the_finali
     assert counts[-3:] == [("6/42", "search"), ("7/8", "finalists"), ("8/8", "finalists")]
 
 
-def test_the_live_line_keeps_its_count_the_time_and_the_best(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_progress_bar_keeps_the_count_and_best_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = terminal(monkeypatch, 60)
     follow([done(*score) for score in SCORES_SO_FAR])
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.getvalue())

@@ -1,4 +1,4 @@
-"""Commands as people type them: names without options, short names of studies, Tab, -h, --open."""
+"""Short forms of commands: names without options, short names of studies, Tab, -h, --open."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from hpo.cli.app import app
-from tests.cli.conftest import VALUES, said
+from tests.cli.conftest import VALUES, assert_error
 from tests.conftest import SMALL, Answer, Hpo
 
 COMMANDS = sorted(str(command.callback.__name__) for command in app.registered_commands)
@@ -22,7 +22,7 @@ COMMANDS = sorted(str(command.callback.__name__) for command in app.registered_c
         ("grid", "--param", "batch_size", "batch_size", "--values", "batch_size=8,16"),
     ],
 )
-def test_a_sweep_is_the_same_study_however_it_is_typed(
+def test_all_spellings_of_a_sweep_name_the_same_study(
     hpo: Hpo, xrays: Path, typed: tuple[str, ...]
 ) -> None:
     dry = ("--data", xrays, *SMALL, "--dry-run", "--json")
@@ -31,15 +31,13 @@ def test_a_sweep_is_the_same_study_however_it_is_typed(
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_study_is_found_by_the_beginning_of_its_name_its_number_and_as_latest(
-    hpo: Hpo, xrays: Path
-) -> None:
+def test_a_study_is_found_by_prefix_number_or_latest(hpo: Hpo, xrays: Path) -> None:
     other = (*VALUES, "--repeats", "1", *SMALL, "--data", xrays, "--study", "mint")
     assert hpo(*other).code == 0
     for short, name in (("mine", "mine"), ("1", "mine"), ("2", "mint"), ("latest", "mint")):
         assert hpo("show", short, "--json").json["study"] == name
     assert hpo("show", "mint").out == hpo("show", "latest").out
-    said(hpo("show", "mi"), 1, "'mi' matches 2 studies: mine, mint.")
+    assert_error(hpo("show", "mi"), 1, "'mi' matches 2 studies: mine, mint.")
     for command in (["report"], ["export", "--no-weights"], ["resume", "--json"]):
         answer = hpo(*command, "1")
         assert (answer.code, "studies/1" in answer.out) == (0, False)
@@ -54,7 +52,7 @@ def test_a_study_is_found_by_the_beginning_of_its_name_its_number_and_as_latest(
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "data audit", "data info", "data generate"])
-def test_every_help_has_an_example_and_flags_without_a_type(hpo: Hpo, command: str) -> None:
+def test_every_help_page_has_an_example_and_flags_without_a_type(hpo: Hpo, command: str) -> None:
     text = hpo(*command.split(), "-h").out
     assert f"hpo {'grid' if command == 'sweep' else command} " in text.split("Example")[1]
     assert "<bool>" not in text
@@ -63,7 +61,7 @@ def test_every_help_has_an_example_and_flags_without_a_type(hpo: Hpo, command: s
         assert "─ Options ─" not in text
 
 
-def test_the_page_is_opened_where_that_is_asked_for(
+def test_open_shows_the_page_in_the_browser(
     hpo: Hpo, mine: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Mock(return_value=False)
@@ -82,7 +80,7 @@ TAB = {
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_shell_completes_studies_hyperparameters_and_spaces_without_heavy_libraries() -> None:
+def test_shell_completion_works_without_heavy_libraries() -> None:
     program = (
         "import os, sys; sys.argv = ['hpo']\nfrom hpo.cli import main\n"
         f"for words in {[*TAB]}:\n"
@@ -114,14 +112,14 @@ def test_the_demo_prints_and_runs_commands_that_work(
         assert f"$ hpo {' '.join(words)}" in answer.out
     assert hpo(*generate, "--json").json == {"path": "here/phantom"}
     assert hpo("data", "info", "--json", "--data", "here/phantom").json["is_phantom"]
-    said(hpo(*generate), 1, "is not empty")
+    assert_error(hpo(*generate), 1, "is not empty")
     assert [hpo(*words, "--dry-run").code for words in (grid, search)] == [0, 0]
     ran.return_value.returncode = 130
     assert hpo("demo", "here").code == 130
 
 
-def test_a_path_in_the_wrong_place_is_named_with_its_option(hpo: Hpo, tmp_path: Path) -> None:
+def test_a_misplaced_path_is_answered_with_its_option(hpo: Hpo, tmp_path: Path) -> None:
     file = tmp_path / "weights.pt"
     file.touch()
-    said(hpo("data", "info", tmp_path), 2, f"For data, write --data {tmp_path}.")
-    said(hpo("evaluate", file), 2, f"For weights, write --weights {file}")
+    assert_error(hpo("data", "info", tmp_path), 2, f"For data, write --data {tmp_path}.")
+    assert_error(hpo("evaluate", file), 2, f"For weights, write --weights {file}")

@@ -1,4 +1,4 @@
-"""hpo show, report, export, delete, dashboard: what is done with a study once it is there."""
+"""hpo show, report, export, delete and dashboard."""
 
 import io
 import json
@@ -16,19 +16,19 @@ import pytest
 from PIL import Image
 
 from hpo.run.dashboard import Server
-from tests.cli.conftest import GRID, said
+from tests.cli.conftest import GRID, assert_error
 from tests.conftest import SMALL, Answer, Hpo
 from tests.test_export import rows
 
 
 def files() -> set[Path]:
-    """Return every file of a test but those of the database."""
+    """Return every file of a test except the database."""
     found = {path for path in Path().rglob("*") if path.is_file()}
     return {path for path in found if not path.name.startswith("hpo.db")}
 
 
 @pytest.mark.usefixtures("mine")
-def test_the_page_shows_validation_images_unless_it_must_not(hpo: Hpo) -> None:
+def test_the_page_shows_validation_images_unless_disabled(hpo: Hpo) -> None:
     page, image = Path("studies/mine/report.html"), '<img src="data:image/png'
     hpo("report", "mine")
     shown = re.findall(f'{image}.+? alt="([^"]+)"', page.read_text())
@@ -45,7 +45,7 @@ def test_the_page_shows_validation_images_unless_it_must_not(hpo: Hpo) -> None:
     assert text.count(image) == 8 + 13 + 7
 
 
-def test_show_report_and_export_have_the_same_study(hpo: Hpo, mine: Answer) -> None:
+def test_show_report_and_export_agree_on_a_study(hpo: Hpo, mine: Answer) -> None:
     listed = hpo("show").out
     assert "mine" in listed
     assert "xrays" in listed
@@ -79,21 +79,21 @@ def test_the_dashboard_shows_the_answer_the_page_and_the_metric(hpo: Hpo, xrays:
 
 
 @pytest.mark.usefixtures("mine")
-def test_the_dashboard_prints_its_link_and_refuses_a_port_that_is_taken(
+def test_the_dashboard_prints_its_link_and_refuses_a_port_in_use(
     hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said(hpo("dashboard", "--port", port), 2, f"Cannot listen on 127.0.0.1:{port}")
+        assert_error(hpo("dashboard", "--port", port), 2, f"Cannot listen on 127.0.0.1:{port}")
     monkeypatch.setattr(Server, "handle_request", Mock(side_effect=KeyboardInterrupt))
     answer = hpo("dashboard", "--port", port)
     assert (answer.code, f"http://127.0.0.1:{port}/?token=" in answer.err) == (0, True)
 
 
 @pytest.mark.usefixtures("mine")
-def test_weights_that_are_gone_are_retrained_to_the_same_bits(hpo: Hpo) -> None:
+def test_missing_weights_are_retrained_to_the_same_bits(hpo: Hpo) -> None:
     hpo("export", "mine", "--out", "out", "--all")
     shutil.rmtree("studies/mine/weights")
     answer = hpo("export", "mine", "--out", "again", "--all")
@@ -107,7 +107,7 @@ def test_weights_that_are_gone_are_retrained_to_the_same_bits(hpo: Hpo) -> None:
 
 
 @pytest.mark.usefixtures("mine")
-def test_delete_asks_first_and_removes_what_hpo_wrote_for_this_study_alone(
+def test_delete_asks_first_and_removes_only_what_hpo_wrote_for_the_study(
     hpo: Hpo, xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, models = Path("studies/mine"), Path("models")
@@ -119,7 +119,7 @@ def test_delete_asks_first_and_removes_what_hpo_wrote_for_this_study_alone(
     for path in own:
         path.write_text("the user's")
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    said(hpo("delete", "mine"), 1, "Canceled. Nothing was changed.")
+    assert_error(hpo("delete", "mine"), 1, "Canceled. Nothing was changed.")
     assert hpo("show", "mine").code == 0
     answer = hpo("delete", "mine", "--yes")
     assert (answer.code, "Files in studies/mine were kept" in answer.out) == (0, True)
@@ -131,7 +131,7 @@ def test_delete_asks_first_and_removes_what_hpo_wrote_for_this_study_alone(
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_study_of_whatever_name_stays_in_the_folder_of_its_storage(
+def test_a_study_of_any_name_writes_only_into_the_folder_of_its_storage(
     hpo: Hpo, tmp_path: Path
 ) -> None:
     home = Path("deep/studies")
@@ -161,7 +161,7 @@ def test_a_study_of_whatever_name_stays_in_the_folder_of_its_storage(
 
 
 @pytest.mark.usefixtures("mine")
-def test_names_from_outside_control_no_terminal(hpo: Hpo, tmp_path: Path) -> None:
+def test_untrusted_names_cannot_control_the_terminal(hpo: Hpo, tmp_path: Path) -> None:
     evil = "[red]x[link=y]\x1b[2J\x9b31m\x7f\u202e\u2066\u200b\ny:bug:"
     with closing(sqlite3.connect("studies/hpo.db")) as database, database:
         database.execute("update studies set study_name = ?", (f"s{evil}",))
@@ -194,7 +194,7 @@ def test_names_from_outside_control_no_terminal(hpo: Hpo, tmp_path: Path) -> Non
             assert answer.json["study"] == name
 
 
-def test_a_configuration_and_a_repeat_have_one_number_everywhere(hpo: Hpo, xrays: Path) -> None:
+def test_configurations_and_repeats_have_the_same_number_everywhere(hpo: Hpo, xrays: Path) -> None:
     search = ("search", "--trials", "3", "--finalists", "2", "--final-repeats", "2", *SMALL)
     options = ("--param", "learning_rate", "--metric", "accuracy", "--data", xrays)
     shown = hpo(*search, *options, "--study", "s")

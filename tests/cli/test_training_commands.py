@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hpo.data.dataset import seal
 from hpo.data.source import open_data
-from tests.cli.conftest import DIVERGING, GRID, OUT_OF_TIME, said
+from tests.cli.conftest import DIVERGING, GRID, OUT_OF_TIME, assert_error
 from tests.conftest import SMALL, Hpo
 
 SEARCH = (
@@ -14,9 +14,7 @@ SEARCH = (
 )
 
 
-def test_a_grid_ends_in_a_table_a_page_and_json_and_trains_nothing_twice(
-    hpo: Hpo, xrays: Path
-) -> None:
+def test_a_grid_writes_table_page_and_json_and_trains_nothing_twice(hpo: Hpo, xrays: Path) -> None:
     command = (*GRID, "--data", xrays, "--json")
     dry = hpo(*command, "--dry-run").json
     assert (dry["n_to_train"], min(dry["seconds"], dry["memory_bytes"]) > 0) == (4, True)
@@ -40,7 +38,7 @@ def test_a_grid_ends_in_a_table_a_page_and_json_and_trains_nothing_twice(
     assert len(progress) == 4
     assert progress[-1].startswith("[4/4] batch_size 16, repeat 2: ")
 
-    # Every output says what is assumed of the data.
+    # Every output states what is assumed about the data.
     unknown = "Patients unknown: each image counts as its own patient. Images of one patient may"
     for document in (dry, first, hpo("show", "--json").json["studies"][0]):
         assert document["data"]["notes"][0].startswith(unknown)
@@ -90,7 +88,7 @@ def test_a_search_out_of_time_says_how_to_continue(hpo: Hpo, xrays: Path) -> Non
     assert " of 4 " in hpo("show", "--storage", url).out
 
 
-def test_combinations_are_trained_once_where_they_are_equal(hpo: Hpo, xrays: Path) -> None:
+def test_equal_combinations_are_trained_once(hpo: Hpo, xrays: Path) -> None:
     grid = ("grid", "--param", "scheduler", "--param", "step_size", "--repeats", "1", *SMALL)
     note = "9 combinations, 5 distinct: where step_size has no effect, they share one training."
     assert note in hpo(*grid, "--data", xrays, "--dry-run").out
@@ -99,7 +97,7 @@ def test_combinations_are_trained_once_where_they_are_equal(hpo: Hpo, xrays: Pat
     assert answer.out.count(note) == 1
 
 
-def test_a_failed_cell_ends_with_1_seals_the_test_and_runs_again(hpo: Hpo, xrays: Path) -> None:
+def test_a_failed_cell_exits_with_1_seals_the_test_and_is_retried(hpo: Hpo, xrays: Path) -> None:
     command = (*DIVERGING, "--data", xrays, "--test", "--json")
     answer = hpo(*command)
     assert answer.code == 1
@@ -112,14 +110,12 @@ def test_a_failed_cell_ends_with_1_seals_the_test_and_runs_again(hpo: Hpo, xrays
     assert hpo(*command).json["n_trained"] == 1
 
 
-def test_batches_larger_than_the_images_are_refused_or_left_out_of_a_search(
-    hpo: Hpo, xrays: Path
-) -> None:
+def test_batch_sizes_above_the_image_count_are_refused_or_left_out(hpo: Hpo, xrays: Path) -> None:
     swept = ("grid", "--param", "batch_size", "--values", "8,500", *SMALL, "--data", xrays)
     for dry in ((), ("--dry-run",)):
-        said(hpo(*swept, *dry), 2, "Leave 500 out: batch_size=8")
+        assert_error(hpo(*swept, *dry), 2, "Leave 500 out: batch_size=8")
     fixed = ("grid", "--param", "loss", "--set", "batch_size=500", "--data", xrays)
-    said(hpo(*fixed), 2, "Use --set batch_size=N with N at most 64")
+    assert_error(hpo(*fixed), 2, "Use --set batch_size=N with N at most 64")
     assert not Path("studies").exists()
     space = "[base]\nbatch_size = 8\n[search]\nbatch_size = { choices = [8, 16, 500] }\n"
     Path("space.toml").write_text(space)
@@ -142,6 +138,8 @@ def test_batches_larger_than_the_images_are_refused_or_left_out_of_a_search(
     ]
     assert max(sizes) <= 64
     Path("space.toml").write_text(space.replace("[8, 16, 500]", "[500]"))
-    said(hpo(*search), 2, "tries batch_size from 500, but there are only 64 training images")
+    assert_error(
+        hpo(*search), 2, "tries batch_size from 500, but there are only 64 training images"
+    )
     Path("space.toml").write_text(space.replace("size = 8", "size = 500"))
-    said(hpo(*search), 2, "Use --set batch_size=N with N at most 64")
+    assert_error(hpo(*search), 2, "Use --set batch_size=N with N at most 64")

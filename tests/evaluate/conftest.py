@@ -1,4 +1,4 @@
-"""Finished studies on real files, whose models answer what a test wants them to."""
+"""Finished studies on real files, whose models give chosen predictions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,13 +25,13 @@ from tests.clocked_studies import SPACE, record
 Answer = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
-def able(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Answer well, but not perfectly: an AUROC of about 0.95."""
+def good(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Predict well, but not perfectly: an AUROC of about 0.95."""
     return np.clip(0.25 + 0.5 * labels + 0.2 * rng.standard_normal(len(labels)), 0.01, 0.99)
 
 
 def guess(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Answer without looking."""
+    """Predict at random."""
     return rng.uniform(0, 1, len(labels))
 
 
@@ -66,9 +66,9 @@ class Finished:
         studies.raise_goal(self.study, Goal(self.n_repeats, 3))
 
     def add(
-        self, value: float, repeat: int, test: Answer = able, validation: Answer = able
+        self, value: float, repeat: int, test: Answer = good, validation: Answer = good
     ) -> str:
-        """Add a complete trial whose model answers so, and return the name of its run."""
+        """Add a complete trial with these predictions, and return the name of its run."""
         rng = np.random.default_rng(1000 * repeat + int(value) % 997)
         labels = self.sealed.labels[self.sealed.fold(repeat).validation]
         on_validation = validation(labels, rng)
@@ -106,7 +106,7 @@ class Finished:
         return key.digest()
 
     def open(self, **asked: object) -> Evaluation:
-        """Open the test."""
+        """Evaluate on the test set."""
         return open_test(self.study, **asked)  # type: ignore[arg-type]
 
 
@@ -125,13 +125,13 @@ def _run(accuracy: float, validation: np.ndarray, test: np.ndarray) -> Run:
 
 @pytest.fixture
 def finished(tmp_path: Path, xrays: Path) -> Finished:
-    """A grid without a trial yet."""
+    """A grid without trials."""
     return Finished(tmp_path, xrays)
 
 
 @pytest.fixture
 def grid(finished: Finished) -> Finished:
-    """A grid of two batch sizes with three able repeats each."""
+    """A grid of two batch sizes with three good repeats each."""
     for value in (16, 32):
         for repeat in range(3):
             finished.add(value, repeat)

@@ -1,4 +1,4 @@
-"""Checks of trainings: signs of a broken model are said, and nothing where all is well."""
+"""Checks of trainings warn of a broken model and are silent otherwise."""
 
 import re
 from dataclasses import replace
@@ -10,7 +10,7 @@ from hpo.data.dataset import CLASS_NAMES
 from hpo.evaluate import checks
 from hpo.evaluate.checks import check_study, check_trainings
 from hpo.training.engine import Epoch, Run
-from tests.conftest import assert_kept
+from tests.conftest import assert_snapshot
 from tests.fake_studies import fake_grid
 
 N = 400
@@ -47,7 +47,7 @@ BARE = replace(
 
 STUCK = run(0.5, low=0.1, high=0.4)
 OF_THREE = replace(run(0.3), validation_probabilities=((0.3, 0.1, 0.6), (0.2, 0.0, 0.8)))
-# Repeats of one configuration, and the share of the commonest class.
+# Repeats of one configuration, and the share of the majority class.
 REPEATS: dict[str, tuple[list[Run], float | None]] = {
     "sound": ([run(0.95), run(0.96), run(0.97)], 0.5),
     "of 16 images all right, or half of them wrong": ([run(1.0, n=16), run(12 / 16, n=16)], 0.5),
@@ -66,18 +66,18 @@ REPEATS: dict[str, tuple[list[Run], float | None]] = {
 }
 
 
-def test_a_sign_is_one_line_with_its_numbers_and_its_chance_and_chance_is_no_sign() -> None:
-    said = []
+def test_warnings_are_one_line_with_numbers_and_chance_causes_none() -> None:
+    lines = []
     for name, (runs, majority) in REPEATS.items():
         trainings = [("", i, one) for i, one in enumerate(runs, start=1)]
-        said += [name, *check_trainings(trainings, CLASS_NAMES, majority=majority)]
+        lines += [name, *check_trainings(trainings, CLASS_NAMES, majority=majority)]
     many = [(f"batch_size {b}", n, STUCK) for b in range(9) for n in (1, 2, 3)]
-    said += ["many", *check_trainings(many, CLASS_NAMES, majority=0.5)]
-    said += ["of three", *check_trainings([("", 1, OF_THREE)], ("a", "b", "c"), majority=0.4)]
-    assert_kept("signs", said)
+    lines += ["many", *check_trainings(many, CLASS_NAMES, majority=0.5)]
+    lines += ["of three", *check_trainings([("", 1, OF_THREE)], ("a", "b", "c"), majority=0.4)]
+    assert_snapshot("signs", lines)
 
 
-def test_an_undecided_sweep_is_told_what_makes_scores_vary_less(tmp_path: Path) -> None:
+def test_an_undecided_sweep_gets_hints_for_steadier_scores(tmp_path: Path) -> None:
     fake = fake_grid(tmp_path, ["batch_size"], n_repeats=2)
     summary = fake.summary
     record = replace(summary.record, margin=0.001)
@@ -95,7 +95,7 @@ def test_an_undecided_sweep_is_told_what_makes_scores_vary_less(tmp_path: Path) 
     assert "few-images" not in "".join(check_study(decided, fake.runs))
 
 
-def test_every_check_has_its_section_in_the_docs() -> None:
+def test_every_check_has_a_section_in_the_docs() -> None:
     root = Path(__file__).parents[2]
     texts = [path.read_text() for path in (root / "hpo").rglob("*.py")]
     named = {name for text in texts for name in re.findall(r"checks\.md#([a-z-]+)\b", text)}

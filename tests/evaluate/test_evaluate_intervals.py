@@ -1,4 +1,4 @@
-"""Intervals over trainings and patients at once."""
+"""Intervals over both trainings and patients."""
 
 import math
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_one_repeat_has_the_standard_error_of_the_bootstrap_by_patient() -> None
     assert margin(alike) == pytest.approx(margin(alone))
 
 
-def test_the_two_margins_add_in_squares() -> None:
+def test_the_two_margins_add_in_quadrature() -> None:
     both = Estimate(
         mean=0.0, deviation=0.1, repeat_error=0.03, image_error=0.04, n_repeats=5, n_patients=101
     )
@@ -56,7 +56,7 @@ def test_the_two_margins_add_in_squares() -> None:
     assert margin(both) == pytest.approx(math.hypot(2.776445 * 0.03, 1.983972 * 0.04), rel=1e-6)
 
 
-def test_it_is_never_narrower_than_these_very_models_over_patients() -> None:
+def test_an_interval_is_never_narrower_than_over_patients_alone() -> None:
     values = DRAWS.copy()
     values[0] = values[0].mean()
     lucky = estimate(values, overlap=0, n_patients=60)
@@ -64,7 +64,7 @@ def test_it_is_never_narrower_than_these_very_models_over_patients() -> None:
     assert lucky.image_error >= values[1:].mean(axis=1).std() * 0.99
 
 
-def test_where_nothing_varies_or_is_defined_there_is_no_interval() -> None:
+def test_constant_or_undefined_metrics_have_no_interval() -> None:
     for draws, n_patients, mean in (
         (np.ones((50, 3)), 60, 1.0),
         (np.full((50, 2), math.nan), 60, None),
@@ -81,7 +81,7 @@ def test_a_loss_may_be_above_1_and_its_interval_is_never_below_0() -> None:
 
 
 @given(estimates, st.floats(0.5, 0.98))
-def test_p_value_and_interval_never_contradict(one: Estimate, level: float) -> None:
+def test_p_value_and_interval_agree(one: Estimate, level: float) -> None:
     interval, p = difference_interval(one), p_value(one)
     if abs(p - 0.05) > 1e-6:
         assert (p < 0.05) == (not interval.low <= 0 <= interval.high)  # type: ignore[operator]

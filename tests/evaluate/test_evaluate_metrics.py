@@ -1,4 +1,4 @@
-"""The metrics against scikit-learn and by hand."""
+"""Metrics compared with scikit-learn and with hand computations."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ METRICS = (*SHARES.values(), *NUMBERS.values())
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.61])
-def test_metrics_are_scikit_learns_on_every_resample(threshold: float) -> None:
+def test_metrics_match_scikit_learn_on_every_resample(threshold: float) -> None:
     found = {n: s(WEIGHTS) for n, s in statistics(LABELS, P, threshold=threshold).items()}
     assert tuple(found) == METRICS
     called = threshold < P
@@ -33,7 +33,7 @@ def test_metrics_are_scikit_learns_on_every_resample(threshold: float) -> None:
         assert {n: found[n][row] for n in expected} == pytest.approx(expected)
 
 
-def test_metrics_of_three_classes_are_scikit_learns_on_every_resample() -> None:
+def test_metrics_of_three_classes_match_scikit_learn_on_every_resample() -> None:
     labels = (np.arange(90) % 3).astype(np.uint8)
     p = RNG.dirichlet([1, 1, 1], 90)
     p[np.arange(60), labels[:60]] += 0.4
@@ -60,7 +60,7 @@ def test_metrics_of_three_classes_are_scikit_learns_on_every_resample() -> None:
         assert measured[name] == pytest.approx(statistic(every)[0])
 
 
-def test_the_calibration_error_is_the_one_done_by_hand() -> None:
+def test_the_calibration_error_matches_a_hand_computation() -> None:
     labels = np.array([0, 1, 1, 1, 0], np.uint8)
     p = np.array([0.12, 0.18, 0.95, 1.0, 0.91])
     # Bin 1: mean 0.15, share 0.5, two images; bin 9: mean 2.86 / 3, share 2 / 3, three images.
@@ -69,7 +69,7 @@ def test_the_calibration_error_is_the_one_done_by_hand() -> None:
     assert error(np.ones((1, 5)))[0] == pytest.approx(expected)
 
 
-def test_the_roc_curve_is_scikit_learns_and_its_band_holds_the_mean() -> None:
+def test_the_roc_curve_matches_scikit_learn_and_its_band_contains_the_mean() -> None:
     labels = np.array([0, 1] * 100, np.uint8)
     p = RNG.random(200)
     false_alarms, found, _ = golden.roc_curve(labels, p, drop_intermediate=False)
@@ -82,7 +82,7 @@ def test_the_roc_curve_is_scikit_learns_and_its_band_holds_the_mean() -> None:
     assert several.high[-1] == several.low[-1] == 1
 
 
-def test_calibration_bins_are_tenths_and_hold_every_answer_of_every_repeat() -> None:
+def test_calibration_bins_are_tenths_and_contain_every_prediction() -> None:
     bins = calibration(LABELS, [P, P])
     assert sum(one.n for one in bins) == 180
     assert sum(one.n * one.observed for one in bins) == pytest.approx(2 * LABELS.sum(), abs=0.1)

@@ -1,4 +1,4 @@
-"""Opening the sealed test: what is told, what goes on record, what stays sealed."""
+"""Evaluating on the sealed test set: results, the record of accesses, and refusals."""
 
 import json
 from dataclasses import asdict, replace
@@ -19,7 +19,7 @@ from hpo.study.record import LIBRARY, Goal
 from hpo.study.study import raise_goal
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import Opening, read_openings
-from tests.evaluate.conftest import Finished, able, guess
+from tests.evaluate.conftest import Finished, good, guess
 
 
 def right(labels: np.ndarray, _: np.random.Generator) -> np.ndarray:
@@ -39,11 +39,11 @@ def sealed(made: Finished) -> bool:
 
 
 def with_data(patch: pytest.MonkeyPatch, dataset: Dataset) -> None:
-    """Let the study have other data than it recorded."""
+    """Give the study other data than it recorded."""
     patch.setattr("hpo.evaluate.test.open_recorded_data", lambda *_: dataset)
 
 
-def test_what_was_found_is_kept_and_read_again_whole(grid: Finished) -> None:
+def test_an_evaluation_is_stored_and_read_back(grid: Finished) -> None:
     assert sealed(grid)
     found = grid.open()
     assert read_evaluation(grid.study) == found == grid.open()
@@ -55,7 +55,7 @@ def test_what_was_found_is_kept_and_read_again_whole(grid: Finished) -> None:
     assert grid.open() == found
 
 
-def test_an_opening_goes_on_record_before_a_label_is_read(
+def test_a_test_access_is_recorded_before_any_label_is_read(
     grid: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -70,11 +70,11 @@ def test_an_opening_goes_on_record_before_a_label_is_read(
     assert opening.when.endswith("+00:00")
 
 
-def test_of_two_openings_at_once_both_are_on_record(
+def test_two_simultaneous_test_accesses_are_both_recorded(
     grid: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def open_between(opening: Opening) -> dict[str, Any]:
-        """Open the test once more after the first has read what is on record."""
+        """Evaluate again after the first call has read the record."""
         monkeypatch.setattr("hpo.study.test_access.asdict", asdict)
         grid.open(threshold="youden")
         return asdict(opening)
@@ -84,12 +84,10 @@ def test_of_two_openings_at_once_both_are_on_record(
     assert sorted(o.threshold for o in read_openings(grid.study)) == ["0.5", "youden"]
 
 
-def test_a_search_opens_the_winner_alone_unless_all_are_asked_for(
-    tmp_path: Path, xrays: Path
-) -> None:
+def test_a_search_evaluates_the_winner_or_all_on_request(tmp_path: Path, xrays: Path) -> None:
     made = Finished(tmp_path, xrays, kind="search", n_repeats=1)
     for value in (1e-4, 1e-3, 1e-2):
-        made.add(value, 0, validation=able if value == 1e-3 else guess)
+        made.add(value, 0, validation=good if value == 1e-3 else guess)
     assert [c.value for c in made.open().configurations] == [1e-3]
     assert read_openings(made.study)[0].trials == (1,)
     every = made.open(is_all=True)
@@ -99,10 +97,8 @@ def test_a_search_opens_the_winner_alone_unless_all_are_asked_for(
     assert [p.a for p in every.pairs] == ["#2", "#2"]
 
 
-def test_of_very_many_configurations_the_best_on_validation_are_compared(
-    finished: Finished,
-) -> None:
-    """Those that look best on the test, and are not, stay out of it."""
+def test_of_many_configurations_the_best_on_validation_are_compared(finished: Finished) -> None:
+    """Those that are best only on the test set are left out."""
     best = range(40, 55)
     for value in range(2, 103):
         of_best = (wrong, right) if value in best else (right, wrong)
@@ -114,14 +110,14 @@ def test_of_very_many_configurations_the_best_on_validation_are_compared(
     assert words in " ".join(found.notes)
 
 
-def test_a_threshold_is_chosen_on_the_validation_images_of_the_same_repeat_alone(
+def test_a_threshold_is_chosen_only_on_validation_images_of_its_repeat(
     finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for repeat in range(2):
         at = 0.02 * (1 + repeat)
         finished.add(16, repeat, validation=lambda labels, _, at=at: at + 0.02 * labels)
     assert finished.open().configurations[0].thresholds == (0.5, 0.5)
-    # With other test labels what is chosen stays as it is.
+    # Other test labels do not change the chosen threshold.
     labels = finished.dataset.labels.copy()
     test = finished.dataset.where(TEST)
     labels[test] = np.random.default_rng(0).permutation(labels[test])
@@ -132,7 +128,7 @@ def test_a_threshold_is_chosen_on_the_validation_images_of_the_same_repeat_alone
         with_data(monkeypatch, replace(finished.dataset, labels=labels))
 
 
-def test_what_limits_the_results_is_said(
+def test_limitations_of_the_results_are_reported(
     finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished.add(16, 0, test=lambda labels, rng: 0.5 + 0.2311 * rng.random(len(labels)))
@@ -148,15 +144,13 @@ def test_what_limits_the_results_is_said(
     assert "Every test image is classified as pneumonia (probabilities 0.5" in sign
 
 
-def test_without_a_complete_trial_there_is_nothing_to_open(finished: Finished) -> None:
+def test_without_a_complete_trial_the_test_stays_sealed(finished: Finished) -> None:
     with pytest.raises(StudyError, match="hpo resume study"):
         finished.open()
     assert sealed(finished)
 
 
-def test_missing_and_foreign_run_files_are_all_named_and_leave_the_test_sealed(
-    finished: Finished,
-) -> None:
+def test_unusable_run_files_are_listed_and_the_test_stays_sealed(finished: Finished) -> None:
     gone, other, cut, short = (finished.add(16, repeat) for repeat in range(4))
     finished.add(16, 4, test=lambda labels, _: np.full(len(labels), np.nan))
     folder = finished.runs.folder
@@ -189,7 +183,7 @@ def test_missing_and_foreign_run_files_are_all_named_and_leave_the_test_sealed(
 @pytest.mark.parametrize(
     ("kept", "words"), [((), "no test split"), ((0,), "is pneumonia"), ((1,), "is normal")]
 )
-def test_a_test_without_both_classes_is_refused(
+def test_a_test_set_without_both_classes_is_refused(
     grid: Finished, monkeypatch: pytest.MonkeyPatch, kept: tuple[int, ...], words: str
 ) -> None:
     split = grid.dataset.split.copy()
@@ -200,9 +194,7 @@ def test_a_test_without_both_classes_is_refused(
     assert sealed(grid)
 
 
-def test_a_result_belongs_to_the_trainings_that_a_configuration_is_judged_by(
-    grid: Finished,
-) -> None:
+def test_a_result_is_valid_only_for_the_repeats_it_was_computed_from(grid: Finished) -> None:
     found, best = grid.open(), summary(grid).best
     assert best
     assert found.of(best) is not None

@@ -1,4 +1,4 @@
-"""Which differences between configurations are claimed."""
+"""Which differences between configurations are significant."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -14,13 +14,13 @@ WEIGHTS = draw_weights(np.arange(N), seed=0)
 
 
 def answered(right: np.ndarray, repeats: Sequence[int] = range(9)) -> Answers:
-    """Return what is compared, of right answers `(repeats, images)`."""
+    """Return what is compared, from correctness `(repeats, images)`."""
     rows = zip(repeats, right, strict=False)
     return {repeat: (share(one)(WEIGHTS), one) for repeat, one in rows}
 
 
 def right(share_right: float, n_repeats: int, seed: int = 0) -> np.ndarray:
-    """Return answers of which the same images are hard in every repeat."""
+    """Return correctness where the same images are hard in every repeat."""
     rng = np.random.default_rng(seed)
     ease = np.random.default_rng(99).uniform(0, 1, N)
     return ease + 0.1 * rng.standard_normal((n_repeats, N)) > 1 - share_right
@@ -60,7 +60,7 @@ def test_equal_configurations_show_no_significant_difference() -> None:
     assert "equally many correct answers" in same.sentence
 
 
-def test_three_repeats_are_judged_by_the_unsteadiest_pair_of_their_sweep() -> None:
+def test_three_repeats_use_the_variance_of_the_noisiest_pair_in_the_sweep() -> None:
     unsteady = np.concatenate([right(0.9, 1), right(0.2, 1, seed=1), right(0.9, 1, seed=2)])
     steady = {32: answered(right(0.7, 3)), 64: answered(right(0.9, 3, seed=1))}
     (alone,) = compare(steady, [(32, 64)], overlap=0.0, n_patients=N)
@@ -70,7 +70,7 @@ def test_three_repeats_are_judged_by_the_unsteadiest_pair_of_their_sweep() -> No
     assert not any(one.is_real for one in among)
 
 
-def test_one_training_each_is_compared_by_mcnemar_which_never_contradicts_the_interval() -> None:
+def test_mcnemar_compares_single_trainings_and_agrees_with_the_interval() -> None:
     for n_only_b in range(1, 12):
         a, b = np.zeros((1, N), bool), np.zeros((1, N), bool)
         b[0, :n_only_b] = True
@@ -94,7 +94,7 @@ def test_only_common_repeats_are_compared() -> None:
     assert compare({32: answered(a)}, [], overlap=0.25, n_patients=N) == ()
 
 
-def test_pairs_that_were_selected_are_corrected_for_all_of_them() -> None:
+def test_selected_pairs_are_corrected_for_all_pairs() -> None:
     answers = {v: answered(right(0.7 + 0.1 * v, 5, seed=v)) for v in range(3)}
     (alone,) = compare(answers, [(0, 2)], overlap=0.0, n_patients=N)
     found = compare(answers, [(0, 1), (0, 2)], overlap=0.0, n_patients=N, n_tests=5_000)
@@ -106,11 +106,11 @@ def test_pairs_that_were_selected_are_corrected_for_all_of_them() -> None:
 def test_two_repeats_that_disagree_are_too_few_for_an_interval() -> None:
     split = np.stack([np.zeros(N, bool), np.ones(N, bool)])
     found = pair(answered(right(0.5, 2)), answered(split))
-    said = "no significant difference on the test with 2 repeats, too few for an interval."
-    assert found.sentence == f"32 vs 64: {said}"
+    sentence = "no significant difference on the test with 2 repeats, too few for an interval."
+    assert found.sentence == f"32 vs 64: {sentence}"
 
 
-def test_images_of_one_patient_prove_nothing() -> None:
+def test_images_of_one_patient_are_never_significant() -> None:
     one = draw_weights(np.zeros(N, int), seed=0)
     a, b = ({i: (share(row)(one), row) for i, row in enumerate(right(s, 3))} for s in (0.6, 0.9))
     (found,) = compare({32: a, 64: b}, [(32, 64)], overlap=0.25, n_patients=1)

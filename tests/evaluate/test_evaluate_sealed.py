@@ -1,4 +1,4 @@
-"""The test stays sealed: what trains, scores and selects never gets a test label."""
+"""The test set stays sealed: training, scoring and selection never see a test label."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from hpo.data.source import open_data
 from hpo.study.summary import to_document
 from tests.test_architecture import MODULES, imports, is_within
 
-# Not the front doors, hpo.cli and hpo.api: what they return opens the test when it is asked to.
+# Not hpo.cli and hpo.api: they evaluate on the test set on request.
 CHOOSERS = (
     "hpo.study.baselines",
     "hpo.training",
@@ -27,14 +27,14 @@ CHOOSERS = (
 )
 
 
-def relabelled(dataset: Dataset) -> Dataset:
-    """Return the data with every test label turned round."""
+def flip_test_labels(dataset: Dataset) -> Dataset:
+    """Return the data with every test label flipped."""
     labels = dataset.labels.copy()
     labels[dataset.where(TEST)] ^= 1
     return replace(dataset, labels=labels)
 
 
-def test_nothing_that_trains_scores_or_selects_imports_what_opens_the_test() -> None:
+def test_training_scoring_and_selection_do_not_import_hpo_evaluate() -> None:
     wrong = [
         f"{module} imports {imported}"
         for module, path in MODULES.items()
@@ -45,14 +45,14 @@ def test_nothing_that_trains_scores_or_selects_imports_what_opens_the_test() -> 
     assert wrong == []
 
 
-def test_every_chooser_is_a_module() -> None:
+def test_every_entry_of_choosers_is_a_module() -> None:
     for chooser in CHOOSERS:
         assert any(is_within(module, chooser) for module in MODULES), chooser
 
 
-def test_what_training_may_see_does_not_depend_on_test_labels(xrays: Path) -> None:
+def test_training_data_do_not_depend_on_test_labels(xrays: Path) -> None:
     dataset = open_data(xrays)
-    one, other = seal(dataset), seal(relabelled(dataset))
+    one, other = seal(dataset), seal(flip_test_labels(dataset))
     assert len(one.labels) == one.n_pool == len(dataset) - one.n_test
     assert (one.labels == other.labels).all()
     assert (one.pixels_at(16) == other.pixels_at(16)).all()
@@ -61,7 +61,7 @@ def test_what_training_may_see_does_not_depend_on_test_labels(xrays: Path) -> No
         assert (one.fold(repeat).validation == other.fold(repeat).validation).all()
 
 
-def test_turned_test_labels_change_no_score_and_no_choice(
+def test_flipped_test_labels_change_no_score_and_no_choice(
     xrays: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(xrays.parent)
@@ -75,8 +75,8 @@ def test_turned_test_labels_change_no_score_and_no_choice(
         storage="sqlite:///one/hpo.db",
     )
     first = to_document(grid(["batch_size"], settings))
-    turned = relabelled(open_data(xrays))
-    monkeypatch.setattr("hpo.run.plan.open_data", lambda *_: turned)
+    flipped = flip_test_labels(open_data(xrays))
+    monkeypatch.setattr("hpo.run.plan.open_data", lambda *_: flipped)
     monkeypatch.setenv("HPO_RUNS", str(xrays.parent / "others"))
     second = to_document(grid(["batch_size"], replace(settings, storage="sqlite:///two/hpo.db")))
     for key in ("best", "verdict", "baselines"):

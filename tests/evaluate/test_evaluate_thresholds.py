@@ -1,4 +1,4 @@
-"""Thresholds: what may be typed, where the chosen ones lie, and what is said of them."""
+"""Thresholds: accepted texts, chosen values, and sentences about the gap."""
 
 import numpy as np
 import pytest
@@ -14,11 +14,11 @@ from hpo.evaluate.thresholds import (
     read_rule,
 )
 from hpo.stats import Interval
-from tests.conftest import assert_kept
+from tests.conftest import assert_snapshot
 
 
 def make_case(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return 20 probabilities, some of them equal, and labels that they do not know."""
+    """Return 20 probabilities with ties, and labels independent of them."""
     probabilities = np.round(np.random.default_rng(seed).random(20), 2)
     return probabilities, (np.arange(20) % 2).astype(np.uint8)
 
@@ -34,7 +34,7 @@ cases = st.integers(0, 10**6).map(make_case)
         ("sensitivity=1.2", "at most 1, but got '1.2'"),
     ],
 )
-def test_anything_else_is_refused_with_what_is_allowed(text: str, words: str) -> None:
+def test_invalid_thresholds_are_refused_with_what_is_allowed(text: str, words: str) -> None:
     for allowed in ("0.25", "youden", "sensitivity=1", "0.9999999"):
         assert read_rule(allowed).text == allowed
     with pytest.raises(UsageError, match="--threshold") as error:
@@ -44,19 +44,17 @@ def test_anything_else_is_refused_with_what_is_allowed(text: str, words: str) ->
 
 @given(cases)
 @example(make_case(106))
-def test_youden_is_the_largest_of_scikit_learns_roc_curve(
-    case: tuple[np.ndarray, np.ndarray],
-) -> None:
+def test_youden_is_the_maximum_of_the_roc_curve(case: tuple[np.ndarray, np.ndarray]) -> None:
     probabilities, labels = case
     false_alarms, found, _ = roc_curve(labels, probabilities, drop_intermediate=False)
     rule = ThresholdRule("youden")
     called = probabilities > choose(rule, probabilities, labels)
     gain = called[labels == 1].mean() - called[labels == 0].mean()
-    # Of equally good ones the nearest to one half; without two probabilities one half.
+    # Ties go to the value nearest to 0.5; a single probability gives 0.5.
     values = np.array([0.1, 0.2, 0.55, 0.9])
     assert choose(rule, values, np.array([0, 1, 0, 1])) == pytest.approx(0.725)
     assert choose(rule, np.full(4, 0.7), np.array([0, 0, 1, 1])) == 0.5
-    # The two corners of the curve, all or nothing, gain nothing and are not offered.
+    # The two corners of the curve (all or none positive) gain nothing and are excluded.
     assert gain == pytest.approx((found - false_alarms)[1:-1].max())
 
 
@@ -76,7 +74,7 @@ def about(mean: float, half: float = 0.02) -> Interval:
     return Interval(mean, mean - half, mean + half, 0.01, 5)
 
 
-def test_the_gap_is_said_with_its_interval() -> None:
+def test_the_gap_is_reported_with_its_interval() -> None:
     one, wide = Interval(0.1, None, None, None, 1), Interval(0.1, -0.783, 1.0, 0.1, 2)
     gaps = (about(0.23), about(-0.05), about(0.01), wide, one, Interval(None, None, None, None, 5))
-    assert_kept("gaps", (gap_sentence(about(0.73), gap) for gap in gaps))
+    assert_snapshot("gaps", (gap_sentence(about(0.73), gap) for gap in gaps))

@@ -1,4 +1,4 @@
-"""Learning curves: what is read off them, and what is said of two configurations."""
+"""Learning curves: their measures, and sentences that compare configurations."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from hpo import space
 from hpo.evaluate.learning_curves import (
-    LearningCurves,
     compare_curves,
     epochs_to,
     fluctuation,
@@ -19,7 +18,7 @@ from hpo.evaluate.learning_curves import (
 )
 from hpo.storage.runs import RunStore
 from hpo.study.record import Goal
-from tests.conftest import assert_kept, rounded
+from tests.conftest import assert_snapshot, rounded
 from tests.fake_studies import FakeStudy, fake_record
 
 Curve = Callable[[int, int], list[float]]
@@ -58,13 +57,7 @@ def falling(turn: int) -> Curve:
     ]
 
 
-def said(fake: FakeStudy, **options: float) -> LearningCurves:
-    found = compare_curves(fake.summary, fake.runs, **options)
-    assert found is not None
-    return found
-
-
-def test_the_measures_of_a_curve() -> None:
+def test_measures_of_a_learning_curve() -> None:
     assert epochs_to([0.5, 0.93, 0.8, 0.95], 0.93) == 2
     assert epochs_to([0.5, 0.6], 0.93) == math.inf
     assert turning_epoch([0.5, 0.3, 0.4, 0.35]) == 2
@@ -87,7 +80,7 @@ def test_fluctuation_is_the_residual_deviation_of_the_last_half(
 
 
 def late(repeat: int, n: int) -> list[float]:
-    """Return curves of which the first never reaches the top."""
+    """Return curves, of which the first repeat never reaches the top."""
     return rising(8 if repeat else 99)(repeat, n)
 
 
@@ -102,15 +95,19 @@ CURVES: dict[str, tuple[Curve, ...]] = {
 }
 
 
-def test_what_is_read_off_curves_and_said_of_them(tmp_path: Path) -> None:
-    said = []
+def test_sentences_that_compare_learning_curves(tmp_path: Path) -> None:
+    lines = []
     for name, curves in CURVES.items():
         fake = study(tmp_path / name, *curves)
         for target in (None, 0.6, 0.99):
             found = compare_curves(fake.summary, fake.runs, target=target)
             assert found is not None
-            said += [f"{name}, {found.target} {found.target_reason}", *found.notes, *found.outcome]
+            lines += [
+                f"{name}, {found.target} {found.target_reason}",
+                *found.notes,
+                *found.outcome,
+            ]
             for one in found.comparisons:
-                said += [f"  {one.name}: {one.n_never} {list(one.cells)}"]
-                said += [f"  {pair.sentence}" for pair in one.pairs]
-    assert_kept("curves", map(rounded, said))
+                lines += [f"  {one.name}: {one.n_never} {list(one.cells)}"]
+                lines += [f"  {pair.sentence}" for pair in one.pairs]
+    assert_snapshot("curves", map(rounded, lines))

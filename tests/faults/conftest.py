@@ -9,13 +9,13 @@ from tests.faults.studies import Study
 
 @pytest.fixture
 def study(tmp_path: Path, xrays: Path) -> Study:
-    """A study that is not there yet."""
+    """A study that does not exist yet."""
     return Study(tmp_path, xrays)
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study that was trained to its end without a fault, to be read only."""
+    """A finished study without faults, which tests must not change."""
     folder = tmp_path_factory.mktemp("undisturbed")
     study = Study(folder, make_xrays(folder))
     assert study.train().code == 0
@@ -24,12 +24,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture
 def trained(whole: Study, study: Study) -> Study:
-    """A copy of it."""
+    """A copy of the finished study."""
     copy_study(whole.folder, study.folder)
     return study
 
 
 @pytest.fixture(scope="session")
 def undisturbed(whole: Study) -> Any:
-    """What `hpo show` says of a study that met no fault."""
+    """The output of `hpo show` for a study without faults."""
     return whole.shown()

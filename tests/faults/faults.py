@@ -1,4 +1,4 @@
-"""What may go wrong in a process: disks that fill up, locks, damage."""
+"""Faults to put into a process: full disks, locks, damage."""
 
 import ctypes
 import errno
@@ -21,10 +21,9 @@ _NEW_USER: Final = 0x10000000
 
 @dataclass
 class Disk:
-    """A folder's disk that takes `room` writes of files and then none.
+    """A disk that is full after `room` file writes in a folder.
 
-    Writes are seen where Python asks the system: opening a file to write, making a folder,
-    renaming, and saying that what was written is to be on the disk.
+    Counted are the calls of Python that open a file to write, make a folder, rename, and sync.
     """
 
     folder: Path
@@ -58,7 +57,7 @@ class Disk:
 
 @dataclass
 class Database:
-    """An SQLite database whose disk takes `room` transactions that write, and then none."""
+    """An SQLite database whose disk is full after `room` write transactions."""
 
     room: int
     n_writes: int = field(default=0, init=False)
@@ -96,7 +95,7 @@ has_mounts: Final = pytest.mark.skipif(not _has_mounts(), reason="no mounts of i
 
 @dataclass(frozen=True)
 class ReadOnly:
-    """A folder that is there to be read; Linux lends mounts of its own to any process."""
+    """A read-only folder, by a private mount, which Linux allows any process."""
 
     folder: Path
 
@@ -118,7 +117,7 @@ class ReadOnly:
 
 
 @dataclass(frozen=True)
-class Impatience:
+class ShortLockTimeout:
     """A process that waits for a lock no longer than this."""
 
     seconds: float
@@ -133,7 +132,7 @@ class Impatience:
 
 
 def pages(database: Path) -> int:
-    """Return the number of pages, all of them in the file of the database itself."""
+    """Return the number of pages, after moving all of them into the main file."""
     with sqlite3.connect(database) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (n_pages,) = connection.execute("PRAGMA page_count").fetchone()

@@ -1,4 +1,4 @@
-"""A small grid whose commands run in processes of their own, and what it comes to."""
+"""A small grid whose commands run in their own processes, and its results."""
 
 import json
 import sqlite3
@@ -12,24 +12,24 @@ from tests.processes import Fault, call
 
 MINE: Final = ("--study", "mine")
 
-# Of a key, the ordinal of the configuration and the repeat; of a value, the score.
+# The score by the ordinal of the configuration and the repeat.
 Scores = dict[tuple[int, int], float]
 
 
 @dataclass(frozen=True)
 class Study:
-    """Two configurations with one repeat each, in a folder of its own."""
+    """Two configurations with one repeat each, in their own folder."""
 
     folder: Path
     data: Path
 
     @property
     def home(self) -> Path:
-        """Where everything of the studies lies."""
+        """The folder of all studies."""
         return self.folder / "studies"
 
     def call(self, *arguments: object, fault: Fault | None = None) -> Answer:
-        """Run a command in the folder to its end."""
+        """Run a command in the folder until it exits."""
         return call(self.folder, arguments, fault)
 
     @property
@@ -39,11 +39,11 @@ class Study:
         return ("grid", "--param", "batch_size", *values, *SMALL, "--data", self.data, *MINE)
 
     def train(self, *, fault: Fault | None = None) -> Answer:
-        """Train it to its end."""
+        """Train it completely."""
         return self.call(*self.grid, fault=fault)
 
     def scores(self) -> Scores:
-        """Return the score of every complete trial; none may be there twice."""
+        """Return the score of every complete trial, and check that none is duplicated."""
         with closing(sqlite3.connect(self.home / "hpo.db")) as database:
             rows = database.execute(_COMPLETE).fetchall()
         found = [((int(ordinal), int(repeat)), score) for ordinal, repeat, score in rows]
@@ -51,7 +51,7 @@ class Study:
         return dict(found)
 
     def shown(self) -> Any:
-        """Return what `hpo show --json` says of it, but for what differs between two calls."""
+        """Return the output of `hpo show --json` without what differs between two calls."""
         document = self.call("show", "mine", "--json").json
         document["begun"] = ""
         document["answer"].update(purpose="", command="")  # A time, and the folder.

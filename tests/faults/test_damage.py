@@ -1,4 +1,4 @@
-"""Damaged databases, run stores and data: one message, and nothing that was whole is lost."""
+"""Damaged databases, run stores and data: one message, and nothing undamaged is lost."""
 
 import shutil
 import sqlite3
@@ -14,10 +14,10 @@ from hpo.study.summary import StudySummary
 from tests.conftest import SMALL, Hpo
 from tests.faults.faults import damage, pages
 from tests.faults.studies import Study
-from tests.processes import said
+from tests.processes import assert_error
 
 
-def test_whatever_page_is_damaged_no_command_breaks_down(trained: Study, hpo: Hpo) -> None:
+def test_no_damaged_database_page_causes_a_traceback(trained: Study, hpo: Hpo) -> None:
     database = trained.home / "hpo.db"
     n_pages = pages(database)
     whole = database.read_bytes()
@@ -26,35 +26,33 @@ def test_whatever_page_is_damaged_no_command_breaks_down(trained: Study, hpo: Hp
         for command in (("show", "mine"), ("resume", "mine")):
             answer = hpo(*command)
             if answer.code:
-                said(answer)
+                assert_error(answer)
         for file in trained.home.glob("hpo.db*"):
             file.unlink()
         database.write_bytes(whole)
 
 
-def test_a_corrupt_database_moved_away_is_made_anew_from_the_run_store(
+def test_a_corrupt_database_is_rebuilt_from_the_run_store(
     trained: Study, undisturbed: Any
 ) -> None:
     database = trained.home / "hpo.db"
     for page in range(2, pages(database) + 1):
         damage(database, page, b"\xff")
-    said(trained.train(), "is corrupt", "Move it away")
+    assert_error(trained.train(), "is corrupt", "Move it away")
     database.rename(trained.folder / "corrupt.db")
     again = trained.call(*trained.grid, "--json").json
     assert (again["n_trained"], again["n_reused"]) == (0, 2)
     assert trained.shown() == undisturbed
 
 
-def test_runs_that_are_damaged_or_gone_leave_the_study_as_it_is(
-    trained: Study, undisturbed: Any
-) -> None:
+def test_damaged_or_missing_runs_do_not_change_the_study(trained: Study, undisturbed: Any) -> None:
     damaged, gone = trained.home.glob("runs/*.json")
     damaged.write_bytes(b'{"format": 1, "epo')
     gone.unlink()
     for command in ("report", "export"):
         assert trained.call(command, "mine").code == 0
     assert trained.call("show", "mine", "--curves").code == 0
-    said(trained.call("evaluate", "mine"), "run store")
+    assert_error(trained.call("evaluate", "mine"), "run store")
     shown = trained.shown()
     assert "2 of 2 trainings are not in the run store" in shown["verdict"]["basis"]
     # Both are read from the runs.
@@ -66,7 +64,7 @@ def test_runs_that_are_damaged_or_gone_leave_the_study_as_it_is(
     assert trained.call("evaluate", "mine").code == 0
 
 
-def test_data_that_cannot_be_read_are_said_by_every_command_that_needs_them(
+def test_unreadable_data_are_reported_by_every_command_that_needs_them(
     trained: Study, undisturbed: Any
 ) -> None:
     images = trained.data / "normal.npy"
@@ -74,7 +72,7 @@ def test_data_that_cannot_be_read_are_said_by_every_command_that_needs_them(
     images.write_bytes(whole[:1000])
     shutil.rmtree(trained.home / "mine" / "weights")
     for command in (("resume",), ("evaluate",), ("export",), ("reproduce", "1")):
-        said(trained.call(command[0], "mine", *command[1:]), "xrays")
+        assert_error(trained.call(command[0], "mine", *command[1:]), "xrays")
     assert trained.shown() == undisturbed
     images.write_bytes(whole)
     assert trained.call("evaluate", "mine", "--json").json["n_openings"] == 1
@@ -104,7 +102,7 @@ DAMAGED_STUDIES = [
 
 
 class TwoStudies:
-    """A database of two studies, of which the second is damaged anew each time."""
+    """A database of two studies; each test damages the second."""
 
     def __init__(self, hpo: Hpo, xrays: Path) -> None:
         grid = ("grid", "--param", "batch_size", "--repeats", "1", *SMALL, "--data", xrays)
@@ -133,9 +131,7 @@ def two_studies(hpo: Hpo, xrays: Path) -> TwoStudies:
     return TwoStudies(hpo, xrays)
 
 
-def test_a_damaged_trial_is_named_and_left_out_of_its_study(
-    hpo: Hpo, two_studies: TwoStudies
-) -> None:
+def test_a_damaged_trial_is_named_and_left_out(hpo: Hpo, two_studies: TwoStudies) -> None:
     for fault in reversed(DAMAGED_TRIALS):
         two_studies.damage(*fault)
         (whole, mine), unreadable = two_studies.summaries()
@@ -163,10 +159,10 @@ def test_a_damaged_study_is_named_and_hides_no_other(hpo: Hpo, two_studies: TwoS
     assert "The study mine is damaged: " in listed.err
     assert list(hpo("show", "--json").json["unreadable"]) == ["mine"]
     for command in ("show", "report", "resume"):
-        said(hpo(command, "mine"), "The study mine is damaged: ", "hpo delete mine")
+        assert_error(hpo(command, "mine"), "The study mine is damaged: ", "hpo delete mine")
 
 
-def test_a_study_is_deleted_whatever_in_it_is_damaged(hpo: Hpo, two_studies: TwoStudies) -> None:
+def test_a_damaged_study_can_be_deleted(hpo: Hpo, two_studies: TwoStudies) -> None:
     for fault in (*DAMAGED_TRIALS[::4], *DAMAGED_STUDIES):
         two_studies.damage(*fault)
         assert hpo("delete", "mine", "--yes").code == 0, fault
@@ -176,13 +172,13 @@ def test_a_study_is_deleted_whatever_in_it_is_damaged(hpo: Hpo, two_studies: Two
             assert database.execute(left).fetchall() == []
 
 
-def test_a_study_of_very_many_trials_is_named_unread_and_can_be_deleted(
+def test_a_study_with_too_many_trials_is_not_read_but_can_be_deleted(
     hpo: Hpo, two_studies: TwoStudies
 ) -> None:
     two_studies.damage(
         "WITH RECURSIVE k(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM k LIMIT 60000) "
         "INSERT INTO trials (number, study_id, state) SELECT i, 2, 'FAIL' FROM k"
     )
-    said(hpo("show", "mine"), "60,002 trials", "more than 50,000", "hpo delete mine")
+    assert_error(hpo("show", "mine"), "60,002 trials", "more than 50,000", "hpo delete mine")
     assert [summary.name for summary in two_studies.summaries()[0]] == ["whole"]
     assert hpo("delete", "mine", "--yes").code == 0

@@ -1,4 +1,4 @@
-"""Outputs that are closed, full or in any encoding, and a system that gives no more memory."""
+"""Outputs that are closed, full or in any encoding, and a lack of memory."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from tests.faults.studies import Study
-from tests.processes import said
+from tests.processes import assert_error
 
 SHOW = ("show", "mine")
 
 
 def in_shell(study: Study, redirection: str, *words: str, **environment: str) -> Any:
-    """Run a command as a shell does that redirects its input and outputs."""
+    """Run a command in a shell that redirects its input and outputs."""
     script = "from hpo.cli import main; main()"
     return subprocess.run(
         ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-P", "-c", script, *words],
@@ -36,7 +36,7 @@ def in_shell(study: Study, redirection: str, *words: str, **environment: str) ->
         ("| true; exit 0", 0, b""),
     ],
 )
-def test_an_output_that_takes_nothing_ends_no_command_in_a_traceback(
+def test_a_closed_or_full_output_causes_no_traceback(
     trained: Study, redirection: str, code: int, message: bytes
 ) -> None:
     done = in_shell(trained, redirection, *SHOW)
@@ -46,20 +46,18 @@ def test_an_output_that_takes_nothing_ends_no_command_in_a_traceback(
 
 
 def with_full_outputs() -> None:
-    """Let nothing be said by this process."""
+    """Send both outputs of this process to a full device."""
     for number in (1, 2):
         os.dup2(os.open("/dev/full", os.O_WRONLY), number)
 
 
-def test_a_study_goes_on_to_its_end_where_nothing_can_be_said(
-    study: Study, undisturbed: Any
-) -> None:
+def test_a_study_finishes_although_its_outputs_are_full(study: Study, undisturbed: Any) -> None:
     assert study.train(fault=with_full_outputs).code == 1
     assert study.shown() == undisturbed
     assert (study.home / "mine" / "report.html").exists()
 
 
-def test_any_encoding_takes_what_is_said(trained: Study) -> None:
+def test_output_works_in_any_encoding(trained: Study) -> None:
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = in_shell(trained, "", *SHOW, **environment)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -70,8 +68,8 @@ def test_any_encoding_takes_what_is_said(trained: Study) -> None:
 
 
 @dataclass(frozen=True)
-class Refusing:
-    """A process that is refused memory where it looks into the run store."""
+class OutOfMemory:
+    """A process that runs out of memory when it reads the run store."""
 
     error: Exception
 
@@ -84,7 +82,7 @@ class Refusing:
         RunStore.read = find  # type: ignore[method-assign,assignment]
 
 
-def test_memory_that_the_system_refuses_is_one_message(study: Study) -> None:
-    answer = study.train(fault=Refusing(RuntimeError("can't start new thread")))
-    said(answer, "There is not enough memory", "--lanes 1")
+def test_a_lack_of_memory_gives_one_message(study: Study) -> None:
+    answer = study.train(fault=OutOfMemory(RuntimeError("can't start new thread")))
+    assert_error(answer, "There is not enough memory", "--lanes 1")
     assert study.train().code == 0

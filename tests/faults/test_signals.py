@@ -1,4 +1,4 @@
-"""Told to end: in order by Ctrl-C, SIGTERM and SIGHUP, at once by the second of them."""
+"""Ctrl-C, SIGTERM and SIGHUP stop a command cleanly; a second signal stops it at once."""
 
 import os
 import signal
@@ -16,19 +16,19 @@ from tests.processes import Child, wait_for
 
 
 def started(case: Case, *, epoch_s: float, ignored: tuple[signal.Signals, ...] = ()) -> Child:
-    """Start a command that ignores these signals alone, and wait until it trains."""
+    """Start a command that ignores these signals, and wait until it trains."""
     child = case.start(epoch_s=epoch_s, n_quick=6, ignored=ignored)
     wait_for(case.inodes)
     return child
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_told_to_end_a_command_puts_back_what_it_trains(
+def test_a_stopped_command_requeues_its_running_trials(
     tmp_path: Path, xrays: Path, number: signal.Signals
 ) -> None:
     case = Case(tmp_path / "case", xrays, GRID)
     child = started(case, epoch_s=0.3)
-    child.tell(number)
+    child.send_signal(number)
     answer = child.answer()
     assert answer.code == 130
     assert "To continue: hpo resume s" in answer.err
@@ -39,7 +39,7 @@ def test_told_to_end_a_command_puts_back_what_it_trains(
     assert case.described()["n_open"] == 0
 
 
-def test_told_twice_it_ends_at_once_and_nothing_is_lost(tmp_path: Path, xrays: Path) -> None:
+def test_a_second_signal_stops_at_once_and_loses_nothing(tmp_path: Path, xrays: Path) -> None:
     whole = Case(tmp_path / "whole", xrays, SEARCH)
     whole.finish()
     case = Case(tmp_path / "case", xrays, SEARCH)
@@ -47,7 +47,7 @@ def test_told_twice_it_ends_at_once_and_nothing_is_lost(tmp_path: Path, xrays: P
     for _ in range(20):
         if child.poll() is not None:
             break
-        child.tell(signal.SIGINT)
+        child.send_signal(signal.SIGINT)
         time.sleep(0.002)
     answer = child.answer()
     assert answer.code == 130
@@ -56,51 +56,49 @@ def test_told_twice_it_ends_at_once_and_nothing_is_lost(tmp_path: Path, xrays: P
     assert case.described() == whole.described()
 
 
-def test_what_is_ignored_from_the_start_as_under_nohup_ends_nothing(
-    tmp_path: Path, xrays: Path
-) -> None:
+def test_a_signal_ignored_from_the_start_stops_nothing(tmp_path: Path, xrays: Path) -> None:
     case = Case(tmp_path / "case", xrays, GRID)
     child = started(case, epoch_s=0.1, ignored=(signal.SIGHUP,))
-    child.tell(signal.SIGHUP)
+    child.send_signal(signal.SIGHUP)
     assert child.answer().code == 0
     assert case.described()["n_open"] == 0
 
 
-class Told:
-    """What tells its process to end, as it is destroyed: Python drops what is raised there."""
+class SignalOnDelete:
+    """Sends SIGTERM to its process when destroyed: Python drops exceptions raised there."""
 
     def __del__(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 @dataclass(frozen=True)
-class ToldWhereItIsDropped:
-    """A process that is told to end in a destructor, once, as it opens such a file."""
+class SignalInDestructor:
+    """A process that gets SIGTERM in a destructor, once, when it opens a file of this name."""
 
     name: str
 
     def __call__(self) -> None:
-        told: list[str] = []
+        sent: list[str] = []
 
         def see(event: str, arguments: tuple[Any, ...]) -> None:
-            if event == "open" and self.name in str(arguments[0]) and not told:
-                told.append(event)
-                Told()
+            if event == "open" and self.name in str(arguments[0]) and not sent:
+                sent.append(event)
+                SignalOnDelete()
                 # Long enough for the second try; the first was dropped.
                 time.sleep(0.2)
 
         sys.addaudithook(see)
 
 
-def test_an_interrupt_that_python_drops_is_raised_again(study: Study) -> None:
-    answer = study.train(fault=ToldWhereItIsDropped("report.html"))
+def test_an_interrupt_dropped_by_python_is_raised_again(study: Study) -> None:
+    answer = study.train(fault=SignalInDestructor("report.html"))
     assert answer.code == 130
     assert answer.err.count("Stopped. Finished trainings are saved") == 1
     assert "Traceback" not in answer.err
     assert study.train().code == 0
 
 
-def test_a_command_that_trains_nothing_is_interrupted_in_order(study: Study) -> None:
-    answer = study.call("data", "info", "--data", study.data, fault=ToldWhereItIsDropped(".npy"))
+def test_a_command_without_training_is_interrupted_cleanly(study: Study) -> None:
+    answer = study.call("data", "info", "--data", study.data, fault=SignalInDestructor(".npy"))
     assert (answer.code, answer.out) == (130, "")
     assert answer.err == "Stopped. Finished trainings are saved: the same command continues.\n"

@@ -1,4 +1,4 @@
-"""The cells of a grid, why a grid cannot be trained, and what searched parameters describe."""
+"""The cells of a grid, refused grids, and configurations of a search."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ from hpo.space import (
     resolve,
     with_values,
 )
-from tests.conftest import assert_kept
+from tests.conftest import assert_snapshot
 from tests.space.conftest import SpaceFrom
 
 CHEST_XRAY = load_space("chest_xray")
@@ -45,7 +45,7 @@ def test_several_sweeps_make_a_product_and_the_first_varies_slowest() -> None:
     ]
 
 
-def test_a_value_sets_several_fields_and_set_changes_the_base() -> None:
+def test_a_value_can_set_several_fields_and_set_changes_the_base() -> None:
     first, second, _ = cells(REPORT_A, ["hidden"])
     assert first.params == {"hidden": "256 (batch_norm=false, dropout=0)"}
     one_layer = {"hidden": (256,), "batch_norm": False, "dropout": 0.0}
@@ -77,10 +77,10 @@ def test_a_grid_that_cannot_be_trained_is_refused() -> None:
             ["batch_size"],
         ),
     )
-    assert_kept("grids", (line for grid, names in grids for line in refusal(grid, *names)))
+    assert_snapshot("grids", (line for grid, names in grids for line in refusal(grid, *names)))
 
 
-def test_combinations_that_are_one_training_are_one_cell(space_from: SpaceFrom) -> None:
+def test_equivalent_combinations_are_one_cell(space_from: SpaceFrom) -> None:
     grid = cells(CHEST_XRAY, ["scheduler", "step_size"])
     assert [(cell.ordinal, cell.params) for cell in grid] == [
         (0, {"scheduler": "none"}),
@@ -91,7 +91,7 @@ def test_combinations_that_are_one_training_are_one_cell(space_from: SpaceFrom) 
     ]
     assert n_combinations(CHEST_XRAY, ["scheduler", "step_size"]) == 9
     assert values_of(with_values(CHEST_XRAY, {"outputs": "0,1,2"}), ["outputs"]) == [(0,), (2,)]
-    # A value that sets more than its own field makes another training.
+    # A value that also sets another field is a different training.
     space = space_from("""
         [sweep]
         scheduler = ["none", "step"]
@@ -101,9 +101,7 @@ def test_combinations_that_are_one_training_are_one_cell(space_from: SpaceFrom) 
 
 
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=20, max_size=20))
-def test_a_point_makes_parameters_and_these_the_configuration_that_holds_them(
-    point: list[float],
-) -> None:
+def test_a_point_gives_parameters_and_these_a_configuration(point: list[float]) -> None:
     every = {p.name: p.at(x) for p, x in zip(CHEST_XRAY.search, point, strict=True)}
     params = active(CHEST_XRAY, every)
     assert ("momentum" in params) == (every["optimizer"] == "sgd")
@@ -115,7 +113,7 @@ def test_a_point_makes_parameters_and_these_the_configuration_that_holds_them(
     assert config.outputs == CHEST_XRAY.base.outputs
 
 
-def test_whole_numbers_on_a_log_scale_have_room_up_to_halfway_to_the_next() -> None:
+def test_integers_on_a_log_scale_extend_halfway_to_their_neighbors() -> None:
     epochs = Range(name="epochs", low=1, high=4, log=True)
     found = [epochs.at((i + 0.5) / 1000) for i in range(1000)]
     assert found == sorted(found)
@@ -124,7 +122,7 @@ def test_whole_numbers_on_a_log_scale_have_room_up_to_halfway_to_the_next() -> N
     assert rates.at(0.5) == pytest.approx(1e-3)
 
 
-def test_a_dropout_per_layer_fits_every_searched_number_of_layers(space_from: SpaceFrom) -> None:
+def test_per_layer_dropout_fits_every_searched_number_of_layers(space_from: SpaceFrom) -> None:
     search = "[search]\nlayers = { low = 1, high = 3 }\n"
     of_base = space_from("[base]\nhidden = [8, 8]\ndropout = [0.1, 0.2]\n" + search)
     chosen = space_from(search + "dropout = { choices = [[0.1, 0.2], 0.5] }")
@@ -133,7 +131,7 @@ def test_a_dropout_per_layer_fits_every_searched_number_of_layers(space_from: Sp
         assert resolve(chosen, {"layers": n, "dropout": "0.1-0.2"}).dropout == fitted
 
 
-def test_a_search_begins_with_the_base_where_its_ranges_hold_it(space_from: SpaceFrom) -> None:
+def test_a_search_starts_with_the_base_if_its_ranges_contain_it(space_from: SpaceFrom) -> None:
     space = space_from("""
         [base]
         batch_norm = false
@@ -153,7 +151,7 @@ def test_a_search_begins_with_the_base_where_its_ranges_hold_it(space_from: Spac
     assert only.config.loss == "bce"
 
 
-def test_a_search_begins_at_the_step_nearest_to_the_base(space_from: SpaceFrom) -> None:
+def test_a_search_starts_at_the_step_nearest_to_the_base(space_from: SpaceFrom) -> None:
     search = "[search]\nbatch_size = { low = 64, high = 256, step = 64 }"
     for batch_size, first in ((100, 128), (96, 64), (300, 256), (2, 64)):
         cell = complete(space_from(f"[base]\nbatch_size = {batch_size}\n{search}"), {})
@@ -161,7 +159,7 @@ def test_a_search_begins_at_the_step_nearest_to_the_base(space_from: SpaceFrom) 
         assert (cell.params, cell.config.batch_size) == ({"batch_size": first}, first)
 
 
-def test_what_was_asked_for_is_completed_or_refused() -> None:
+def test_requested_parameters_are_completed_or_refused() -> None:
     cell = complete(CHEST_XRAY, {"layers": 2, "momentum": 0.5})
     assert cell is not None
     assert (cell.config.hidden, "momentum" in cell.params) == ((64, 64), False)

@@ -20,7 +20,7 @@ from hpo.space import (
     to_document,
     with_values,
 )
-from tests.conftest import assert_kept
+from tests.conftest import assert_snapshot
 from tests.space.conftest import SpaceFrom
 
 CHEST_XRAY = load_space("chest_xray")
@@ -66,13 +66,13 @@ def test_set_changes_the_base(name: str, text: Any, value: object) -> None:
         ("loss", ["BCE", "1"]),
     ],
 )
-def test_a_text_that_is_no_value_is_refused_in_one_sentence(name: str, texts: list[str]) -> None:
+def test_an_invalid_value_is_refused_in_one_sentence(name: str, texts: list[str]) -> None:
     for text in texts:
         [found] = faults(override, CHEST_XRAY, {name: text})
         assert found.startswith(f"{name} must be ")
 
 
-def test_a_list_of_values_is_answered_with_the_sweep_that_was_meant() -> None:
+def test_a_list_of_values_suggests_the_intended_sweep() -> None:
     several = " Several values make a sweep: hpo grid epochs=3,4"
     for texts, is_sweep in (
         ({"epochs": "3,4"}, True),
@@ -105,7 +105,7 @@ def test_all_faults_of_set_come_in_one_message() -> None:
         ({"scheduler": "cosine"}, {"scheduler", "step_size", "gamma"}),
     ],
 )
-def test_what_is_fixed_leaves_the_search_and_settles_conditions(
+def test_fixed_parameters_leave_the_search_and_resolve_conditions(
     texts: dict[str, str], gone: set[str]
 ) -> None:
     space = override(CHEST_XRAY, texts)
@@ -113,7 +113,7 @@ def test_what_is_fixed_leaves_the_search_and_settles_conditions(
     assert not {name for parameter in space.search for name in parameter.when} & gone
 
 
-def test_a_search_is_ordered_anew_where_conditions_are_gone(space_from: SpaceFrom) -> None:
+def test_a_search_is_reordered_when_conditions_are_resolved(space_from: SpaceFrom) -> None:
     space = space_from("""
         [search]
         layers = { low = 1, high = 3 }
@@ -127,7 +127,7 @@ def test_a_search_is_ordered_anew_where_conditions_are_gone(space_from: SpaceFro
     assert searched(left) == ["layers", "width", "learning_rate", "gamma"]
     assert left.search[-1].when == {"learning_rate": (0.1,)}
     assert from_document(to_document(left)) == left
-    # What depends on a parameter that is never searched leaves with it.
+    # Parameters that depend on a removed one are removed too.
     assert searched(override(space, {"layers": "2"})) == ["learning_rate"]
 
 
@@ -140,9 +140,7 @@ def test_a_search_is_ordered_anew_where_conditions_are_gone(space_from: SpaceFro
         ("layers", "1,2", (1, 2)),
     ],
 )
-def test_values_replace_a_sweep_or_begin_one(
-    name: str, text: str, labels: tuple[object, ...]
-) -> None:
+def test_values_replace_or_start_a_sweep(name: str, text: str, labels: tuple[object, ...]) -> None:
     space = with_values(CHEST_XRAY, {name: text})
     assert space.sweeps[name].labels == labels
     assert len(cells(space, [name])) == len(labels)
@@ -158,7 +156,7 @@ def test_all_faults_of_values_come_in_one_message() -> None:
     ]
 
 
-def test_a_restricted_search_varies_the_named_parameters_only() -> None:
+def test_a_restricted_search_varies_only_the_named_parameters() -> None:
     assert searched(restrict(CHEST_XRAY, ["learning_rate", "width"])) == ["width", "learning_rate"]
     assert searched(restrict(CHEST_XRAY, ["hidden"])) == ["layers", "width"]
     [_, step_size] = restrict(CHEST_XRAY, ["step_size", "scheduler"]).search
@@ -167,15 +165,15 @@ def test_a_restricted_search_varies_the_named_parameters_only() -> None:
     assert step_size.when == {}
 
 
-def test_only_what_is_searched_can_be_named() -> None:
+def test_only_searched_parameters_can_be_named() -> None:
     names = ("widht", "power", "loss=ce", "momentum")
-    said = [line for name in names for line in faults(restrict, CHEST_XRAY, [name])]
-    said += faults(restrict, override(CHEST_XRAY, {"width": "8"}), ["width"])
-    assert_kept("searches", said)
+    lines = [line for name in names for line in faults(restrict, CHEST_XRAY, [name])]
+    lines += faults(restrict, override(CHEST_XRAY, {"width": "8"}), ["width"])
+    assert_snapshot("searches", lines)
 
 
 @given(st.data())
-def test_any_pins_leave_a_search_that_keeps_them(data: st.DataObject) -> None:
+def test_any_fixed_parameters_are_kept_by_the_search(data: st.DataObject) -> None:
     pinned = data.draw(st.sets(st.sampled_from(SEARCHED), max_size=4))
     texts = {}
     for parameter in CHEST_XRAY.search:

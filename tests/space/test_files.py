@@ -1,4 +1,4 @@
-"""Space files: what is read from them, every fault in one message, and the way back."""
+"""Space files: reading, all faults in one message, and round trips to documents."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ from hpo.space import (
     space_names,
     to_document,
 )
-from tests.conftest import assert_kept
+from tests.conftest import assert_snapshot
 from tests.space.conftest import SpaceFrom
 
 SHIPPED = ["chest_xray", "report_a", "report_b", "report_c", "report_d", "report_e"]
@@ -55,7 +55,7 @@ def faults(space_from: SpaceFrom, text: str) -> list[str]:
     return [line.removeprefix("  - ") for line in lines]
 
 
-def test_sweeps_have_labels_that_say_all_that_a_value_sets(space_from: SpaceFrom) -> None:
+def test_labels_of_a_sweep_show_everything_a_value_sets(space_from: SpaceFrom) -> None:
     space = space_from(DESIGN)
     assert space.base.hidden == (8, 8)
     assert {name: sweep.labels for name, sweep in space.sweeps.items()} == {
@@ -70,7 +70,7 @@ def test_sweeps_have_labels_that_say_all_that_a_value_sets(space_from: SpaceFrom
     assert empty.base.hidden == (64, 64, 64)
 
 
-def test_a_parameter_comes_after_those_its_conditions_name(space_from: SpaceFrom) -> None:
+def test_a_parameter_comes_after_those_it_depends_on(space_from: SpaceFrom) -> None:
     when = {"loss": ("ce", "focal"), "scheduler": ("step",)}
     assert space_from(DESIGN).search == (
         Choices(name="loss", choices=("ce", "focal")),
@@ -118,11 +118,11 @@ WRONG_SEARCHES = (
 )
 
 
-def test_a_fault_is_said_with_its_place(space_from: SpaceFrom) -> None:
-    said = []
+def test_a_fault_is_reported_with_its_place(space_from: SpaceFrom) -> None:
+    lines = []
     for text in (*WRONG, *(f"[search]\n{search}\n" for search in WRONG_SEARCHES)):
-        said += [repr(text), *faults(space_from, text)]
-    assert_kept("spaces", said)
+        lines += [repr(text), *faults(space_from, text)]
+    assert_snapshot("spaces", lines)
 
 
 def test_all_faults_come_in_one_message(space_from: SpaceFrom) -> None:
@@ -148,13 +148,13 @@ def test_all_faults_come_in_one_message(space_from: SpaceFrom) -> None:
     assert "It needs a single width, but base.hidden = [8, 9]." in faults(space_from, one_width)[0]
 
 
-def test_spaces_are_loaded_by_name_and_by_path_also_where_they_are_installed(
+def test_spaces_are_loaded_by_name_and_path_also_when_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert space_names() == SHIPPED
     path = tmp_path / "search_spaces" / "only.toml"
     path.parent.mkdir()
-    path.write_bytes(b"\xef\xbb\xbf[base]\r\nepochs = 7\r\n")  # As another system writes it.
+    path.write_bytes(b"\xef\xbb\xbf[base]\r\nepochs = 7\r\n")  # As Windows writes it.
     assert (load_space(str(path)).name, load_space(str(path)).base.epochs) == ("only", 7)
     monkeypatch.setattr(hpo.space.files, "_PACKAGE", tmp_path)
     assert space_names() == ["only"]
@@ -169,7 +169,7 @@ def test_spaces_are_loaded_by_name_and_by_path_also_where_they_are_installed(
         ("/dev/zero", "is not a file"),
     ],
 )
-def test_a_name_that_is_no_space_is_explained(name: str, words: str) -> None:
+def test_an_unknown_space_name_is_explained(name: str, words: str) -> None:
     with pytest.raises(SpaceError, match=words) as caught:
         load_space(name)
     assert len(str(caught.value)) < 500
@@ -186,7 +186,7 @@ def test_a_name_that_is_no_space_is_explained(name: str, words: str) -> None:
         (b"[base]\nepochs = = 3\n", r"is not valid TOML: Invalid value \(at line 2, column 10\)."),
     ],
 )
-def test_what_is_no_space_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_invalid_space_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "bad.toml").write_bytes(content)
     with pytest.raises(SpaceError, match=words):
         load_space(str(tmp_path / "bad.toml"))
@@ -203,7 +203,7 @@ VALUES: dict[str, list[Any]] = {
 
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """Return the tables of a random space that has no faults."""
+    """Return the tables of a random valid space."""
     some = st.sets(st.sampled_from(sorted(VALUES)), max_size=4).map(sorted)
     base = {name: draw(st.sampled_from(VALUES[name])) for name in draw(some)}
     sweep: dict[str, Any] = {}
@@ -233,7 +233,7 @@ def reversed_keys(value: Any) -> Any:
 
 
 @given(documents(), documents(), st.sampled_from(["base", "sweep", "search"]))
-def test_a_space_comes_back_from_its_document_and_differs_where_that_does(
+def test_a_space_round_trips_and_differences_are_found(
     document: dict[str, Any], other: dict[str, Any], table: str
 ) -> None:
     space = from_document(document)
@@ -248,7 +248,7 @@ def test_a_space_comes_back_from_its_document_and_differs_where_that_does(
     assert all(line.startswith(f"{table}.") for line in differences)
 
 
-def test_points_to_start_from_are_completed_by_the_base_and_come_back() -> None:
+def test_start_points_are_completed_from_the_base_and_round_trip() -> None:
     search = {
         "optimizer": {"choices": ["adam", "sgd"]},
         "momentum": {"low": 0.0, "high": 0.9, "when": {"optimizer": "sgd"}},

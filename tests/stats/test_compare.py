@@ -16,7 +16,7 @@ from hpo.stats import (
     headline,
     outcome,
 )
-from tests.conftest import assert_kept
+from tests.conftest import assert_snapshot
 
 STEADY = [0.9525, 0.9475, 0.9550, 0.9500, 0.9450]
 BETTER = [0.9725, 0.9700, 0.9725, 0.9725, 0.9650]
@@ -52,20 +52,20 @@ SWEEPS: dict[str, dict[Any, list[float | None]]] = {
 }
 
 
-def test_a_sweep_is_answered_in_sentences() -> None:
-    said = []
+def test_sentences_of_the_verdict_of_a_sweep() -> None:
+    lines = []
     for name, scores in SWEEPS.items():
         for kind in (ScoreKind(), LOSS, ScoreKind(margin=None)):
             found = compare_sweep(scores, kind=kind)
-            said += [f"{name}, {kind.direction}, {kind.margin}", f"  {headline(found, ['size'])}"]
-            said += [f"  {headline(found, ['size', 'rate'])}"]
+            lines += [f"{name}, {kind.direction}, {kind.margin}", f"  {headline(found, ['size'])}"]
+            lines += [f"  {headline(found, ['size', 'rate'])}"]
             pairs = outcome(found, most_real=3)
-            said += [f"  {getattr(p, 'answer', '')} {getattr(p, 'sentence', p)}" for p in pairs]
-    assert_kept("verdicts", said)
+            lines += [f"  {getattr(p, 'answer', '')} {getattr(p, 'sentence', p)}" for p in pairs]
+    assert_snapshot("verdicts", lines)
     assert headline(compare_sweep({32: STEADY}), ["size"]) is None
 
 
-def test_a_repeat_without_partner_is_left_out() -> None:
+def test_an_unpaired_repeat_is_left_out() -> None:
     (pair,) = compare_sweep({32: [0.1, *STEADY, 0.2], 128: [None, *BETTER, math.inf]}).pairs
     (whole,) = compare_sweep({32: STEADY, 128: BETTER}).pairs
     assert pair.n_pairs == 5
@@ -73,7 +73,7 @@ def test_a_repeat_without_partner_is_left_out() -> None:
     assert pair.sentence.endswith(" 2 repeats of only one value left out.")
 
 
-def test_equal_differences_of_counts_are_real_beyond_their_step() -> None:
+def test_equal_differences_of_counts_are_significant_beyond_one_step() -> None:
     epochs = {32: [25.0] * 5, 64: [14.0] * 5, 128: [25.0, 24.0, 25.0, 25.0, 25.0]}
     kind = ScoreKind("minimize", is_share=False, margin=None)
     found = compare_sweep(epochs, kind=kind, step=1.0).pairs
@@ -83,7 +83,7 @@ def test_equal_differences_of_counts_are_real_beyond_their_step() -> None:
 
 
 @given(sweeps(), st.sampled_from([0.0, 0.25]), st.sampled_from([0.8, 0.95, 0.99]))
-def test_answer_interval_and_p_value_never_contradict(
+def test_answer_interval_and_p_value_agree(
     scores: dict[int, list[float]], overlap: float, level: float
 ) -> None:
     for pair in compare_sweep(scores, overlap=overlap, level=level, n_images=400).pairs:
@@ -102,7 +102,7 @@ def test_answer_interval_and_p_value_never_contradict(
             assert pair.sentence.startswith(f"{winner} is better")
 
 
-def test_the_best_of_many_are_compared_and_corrected_for_every_pair() -> None:
+def test_the_best_of_many_are_compared_but_corrected_for_every_pair() -> None:
     chance = random.Random(0)
     scores = {i: [0.5 + 0.001 * i + chance.gauss(0, 0.002) for _ in range(5)] for i in range(40)}
     best = compare_sweep(scores, most=4)
@@ -117,12 +117,12 @@ def test_the_best_of_many_are_compared_and_corrected_for_every_pair() -> None:
     )
 
 
-def test_a_difference_that_is_not_there_is_rarely_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_false_positives_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "N_SWEEPS", 300)
     monkeypatch.setattr(power, "MAX_REPEATS", 5)
     monkeypatch.setattr(power, "REPEATS", (3, 5))
     name = "one value 6 times as noisy"
     (scenario,) = (s for s in power.WITHOUT_DIFFERENCE if s.name == name)
     found = power.row_without(scenario)["now"]
-    # A rate of 5 % in 300 sweeps, and three standard errors for what another seed would bring.
+    # A rate of 5 % in 300 sweeps, plus three standard errors for other seeds.
     assert max(found.values()) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)

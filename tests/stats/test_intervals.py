@@ -8,7 +8,7 @@ import pytest
 from hpo.stats import Interval, mean_interval
 
 
-def test_the_interval_of_gossets_sleep_data_is_the_published_one() -> None:
+def test_the_interval_of_gossets_sleep_data_matches_the_published_one() -> None:
     # Student 1908, The probable error of a mean: additional hours of sleep by the second drug
     # against the first; R's t.test(extra ~ group, data = sleep, paired = TRUE) prints
     # 0.7001142 to 2.4598858 for the mean 1.58
@@ -18,7 +18,7 @@ def test_the_interval_of_gossets_sleep_data_is_the_published_one() -> None:
     )
 
 
-def test_overlap_widens_by_nadeau_and_bengios_factor() -> None:
+def test_overlap_widens_intervals_by_the_nadeau_bengio_factor() -> None:
     # five folds: 1/5 + 400/1600 = 0.45 instead of 0.2, so 1.5 times as wide
     scores = [0.94, 0.94, 0.95, 0.96, 0.97]
     plain, corrected = mean_interval(scores), mean_interval(scores, overlap=400 / 1600)

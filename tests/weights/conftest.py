@@ -1,4 +1,4 @@
-"""Networks as the reports write them, and their files."""
+"""Networks like those of the course reports, and their files."""
 
 from collections.abc import Callable
 from pathlib import Path

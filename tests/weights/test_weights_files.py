@@ -1,4 +1,4 @@
-"""What a file of weights may be, and what is refused without running it."""
+"""Files of weights: what is read, and what is refused without running it."""
 
 import argparse
 import json
@@ -42,7 +42,7 @@ def refusal(path: Path) -> str:
 @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors", "parameters"])
 def test_a_state_dict_is_read_as_it_was_saved(save: Save, tmp_path: Path, form: str) -> None:
     state = dict(STATE)
-    if form == "parameters":  # They want gradients.
+    if form == "parameters":  # They require gradients.
         state = dict(nn.Linear(64, 1).named_parameters(prefix="0"))
     path = tmp_path / "weights.bin"
     if form == "safetensors":
@@ -82,7 +82,7 @@ def test_code_in_a_file_is_refused_and_not_run(save: Save, tmp_path: Path, form:
         ({f"{i}.bias": torch.zeros(1) for i in range(1_001)}, "1,001 tensors; the limit is 1,000"),
     ],
 )
-def test_what_is_no_state_dict_is_refused(save: Save, content: object, words: str) -> None:
+def test_a_file_without_a_state_dict_is_refused(save: Save, content: object, words: str) -> None:
     assert words in refusal(save(content))
 
 
@@ -99,7 +99,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "nowhere.pt")
 
 
-def test_too_large_a_file_is_refused_before_it_is_read(
+def test_a_file_that_is_too_large_is_refused_before_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))

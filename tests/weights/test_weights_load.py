@@ -1,4 +1,4 @@
-"""Weights that `hpo export` wrote: the file itself says what tensors do not."""
+"""Weights written by `hpo export`: the file contains the configuration."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def network_of(config: TrainingConfig, seed: int) -> torch.nn.Sequential:
 
 @torch.no_grad()
 def recorded(config: TrainingConfig, seed: int) -> np.ndarray:
-    """Return what a training would put on record."""
+    """Return the probabilities that a training would record."""
     rows = torch.from_numpy(PIXELS.reshape(len(PIXELS), -1))
     return probabilities(config, compute_logits(network_of(config, seed), rows, config)).numpy()
 
@@ -55,7 +55,7 @@ def recorded(config: TrainingConfig, seed: int) -> np.ndarray:
         {"loss": "ce", "batch_norm": False, "dropout": 0.0},
     ],
 )
-def test_every_repeat_tells_the_recorded_probabilities_to_the_bit(
+def test_every_repeat_predicts_the_recorded_probabilities_to_the_bit(
     tmp_path: Path, changes: dict[str, str]
 ) -> None:
     config = CONFIG.replace(**changes)
@@ -63,13 +63,13 @@ def test_every_repeat_tells_the_recorded_probabilities_to_the_bit(
         export(tmp_path / f"weights-repeat-{repeat}.safetensors", config, repeat)
     for repeat, network in enumerate(open_model(tmp_path, None), start=1):
         assert network.path.name == f"weights-repeat-{repeat}.safetensors"
-        told = network.probabilities(PIXELS).astype(np.float32)
-        np.testing.assert_array_equal(told, recorded(config, repeat))
+        predicted = network.probabilities(PIXELS).astype(np.float32)
+        np.testing.assert_array_equal(predicted, recorded(config, repeat))
         assert network.side == SIDE
         assert network.notes[0].startswith("The file itself says how pixels are scaled")
 
 
-def test_options_are_taken_in_the_place_of_what_a_file_says(tmp_path: Path) -> None:
+def test_options_override_the_configuration_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "moved.safetensors"
     export(path, CONFIG.replace(normalize="none", activation="tanh"), 3)
     (other,) = open_model(path, Unseen())
@@ -87,7 +87,7 @@ def test_options_are_taken_in_the_place_of_what_a_file_says(tmp_path: Path) -> N
         ({"bits": 99}, "threshold or bits"),
     ],
 )
-def test_a_file_that_says_something_else_is_refused(
+def test_a_file_with_a_wrong_configuration_is_refused(
     tmp_path: Path, fields: dict[str, object], words: str
 ) -> None:
     export(tmp_path / "weights.safetensors", CONFIG, 0, **fields)

@@ -1,4 +1,4 @@
-"""From keys and shapes to a network that answers as the nn.Sequential it was saved from."""
+"""Networks rebuilt from keys and shapes, which predict like the saved nn.Sequential."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ from hpo.data.dataset import Pixels
 from hpo.errors import WeightsError
 from hpo.training.model import ACTIVATIONS
 from hpo.weights.network import Network, Unseen, open_network
-from tests.conftest import assert_kept
+from tests.conftest import assert_snapshot
 from tests.weights.conftest import SIDE, reports_network, sequential
 
 PIXELS: Pixels = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE), dtype=np.uint8)
@@ -41,7 +41,7 @@ def outputs(network: nn.Sequential, images: Tensor) -> np.ndarray:
 
 @st.composite
 def networks(draw: st.DrawFn) -> tuple[nn.Sequential, Activation]:
-    """Draw an order of modules that numbers can show."""
+    """Draw an order of modules that the weights can show."""
     activation: Activation = draw(st.sampled_from(get_args(Activation)))
     modules: list[nn.Module] = [nn.Flatten()]
     n_inputs = SIDE**2
@@ -58,7 +58,7 @@ def networks(draw: st.DrawFn) -> tuple[nn.Sequential, Activation]:
 
 @settings(max_examples=25)
 @given(networks(), st.sampled_from(["", "module.", "net.", "module._orig_mod.net."]))
-def test_it_gives_what_the_sequential_gives(
+def test_a_rebuilt_network_predicts_like_the_original(
     drawn: tuple[nn.Sequential, Activation], prefix: str
 ) -> None:
     network, activation = drawn
@@ -74,8 +74,8 @@ def test_it_gives_what_the_sequential_gives(
 HIDDEN, NORM, ACT, LAST = nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 1)
 
 
-def test_what_the_numbers_show_is_found_and_the_rest_is_said() -> None:
-    said = []
+def test_a_rebuilt_network_is_described_with_its_assumptions() -> None:
+    lines = []
     for modules in (
         list(reports_network(n_outputs=2)),
         [HIDDEN, ACT, NORM, LAST],
@@ -85,17 +85,17 @@ def test_what_the_numbers_show_is_found_and_the_rest_is_said() -> None:
     ):
         network = opened(sequential(*modules))
         assert network.side == SIDE
-        said += [network.text, *network.notes]
+        lines += [network.text, *network.notes]
     unseen = Unseen(input_scale="raw", activation="gelu", has_sigmoid=True)
-    assert_kept("networks", [*said, *opened(reports_network(), unseen).notes])
+    assert_snapshot("networks", [*lines, *opened(reports_network(), unseen).notes])
 
 
 def without(*keys: str) -> dict[str, Tensor]:
     return {key: value for key, value in STATE.items() if not key.startswith(keys)}
 
 
-def test_tensors_that_make_no_network_are_named_with_key_and_shape() -> None:
-    said: list[str] = []
+def test_tensors_that_form_no_network_are_listed_with_key_and_shape() -> None:
+    lines: list[str] = []
     for network in (
         nn.Sequential(nn.Linear(60, 1)),
         nn.Sequential(nn.Linear(9, 1)),
@@ -103,7 +103,7 @@ def test_tensors_that_make_no_network_are_named_with_key_and_shape() -> None:
         nn.Sequential(nn.Linear(64, 5), nn.BatchNorm1d(5)),
         nn.Sequential(nn.Linear(64, 5), nn.ReLU(), nn.Linear(6, 1)),
         nn.Sequential(nn.Conv2d(1, 4, 3), nn.Linear(4, 1)),
-        # Every fault is said at once.
+        # All faults are listed at once.
         without("1.weight", "6.running_var") | {"9.bias": torch.zeros(7)},
         without("2.running", "2.num"),
         STATE | {"3.out_proj.bias": torch.zeros(4)},
@@ -114,8 +114,8 @@ def test_tensors_that_make_no_network_are_named_with_key_and_shape() -> None:
     ):
         with pytest.raises(WeightsError) as refused:
             opened(network)
-        said += re.sub(r"\S+weights\.pt", "FILE", str(refused.value)).splitlines()
-    assert_kept("no-networks", said)
+        lines += re.sub(r"\S+weights\.pt", "FILE", str(refused.value)).splitlines()
+    assert_snapshot("no-networks", lines)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_tensors_that_make_no_network_are_named_with_key_and_shape() -> None:
         ("image", (RAW - RAW.mean((1, 2), keepdim=True)) / RAW.std((1, 2), keepdim=True)),
     ],
 )
-def test_inputs_are_scaled_as_the_script_did(scale: str, values: torch.Tensor) -> None:
+def test_inputs_are_scaled_as_in_the_training_script(scale: str, values: torch.Tensor) -> None:
     network = reports_network()
     found = opened(network, Unseen(input_scale=scale)).probabilities(PIXELS)
     wanted = 1 / (1 + np.exp(-outputs(network, values)[:, 0]))
-    # An image is centered on its mean as a whole gray level, and the deviation is that of all.
+    # The mean is a whole gray level, and the deviation that of the population.
     np.testing.assert_allclose(found, wanted, atol=0.1 if scale == "image" else 1e-5)

@@ -1,4 +1,4 @@
-"""Weights on the test images: their patients, and what is no number."""
+"""Weights on the test images: patients, and outputs that are not numbers."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ STEEPNESS = 50
 
 
 def brightness_network(threshold: float) -> nn.Module:
-    """Return a network that calls images ill whose mean pixel is above a threshold."""
+    """Return a network that calls an image ill if its mean pixel is above a threshold."""
     linear = nn.Linear(SIDE**2, 1)
     with torch.no_grad():
         linear.weight.fill_(STEEPNESS / SIDE**2)
@@ -42,12 +42,12 @@ def dataset(
 
 @pytest.fixture
 def weights(save: Save) -> Callable[..., Path]:
-    """Save a network that goes by brightness."""
+    """Save a network that decides by brightness."""
 
     return lambda threshold: save(brightness_network(threshold).state_dict())
 
 
-def test_images_of_one_patient_are_drawn_together(weights: Callable[..., Path]) -> None:
+def test_images_of_one_patient_are_resampled_together(weights: Callable[..., Path]) -> None:
     normal, ill = [50, 150] * 10, [150] * 20
     alone = evaluate_weights(weights(100), dataset(normal, ill))
     # Images of a patient are right or wrong together: five of each ten patients are wrong.
