@@ -80,7 +80,7 @@ def export(
     best, evaluation = summary.best, read_evaluation(stored.study)
     if best is None:
         raise StudyError(
-            f"No configuration of {summary.name} is complete yet. Run `{summary.to_resume}`."
+            f"No configuration of {summary.name} is complete yet. {summary.to_finish}"
         )
     own = best.config.model
     if has_weights and model is None and own and own.kind == "network":

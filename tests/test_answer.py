@@ -84,6 +84,16 @@ def test_quality_uses_the_metric_of_the_study_and_the_majority_first(tmp_path: P
     assert "better than a plain logistic regression" in text
     assert f"{mean:.3f} log loss against {mean + 0.1:.3f}" in text
     assert not quality(mean + 0.3, mean - 0.1)[1]
+    # By repeats on the folds of the regression, which differ far more than the mean difference.
+    noisy = {"logistic regression": {"log_loss": [mean - 0.6, mean + 0.8, mean, mean, mean + 0.3]}}
+    known = {
+        n: {"accuracy": 0.5, "log_loss": x} for n, x in zip(losses, (0.9, mean + 0.1), strict=True)
+    }
+    unsure = dataclasses.replace(summary, baselines=known, baseline_scores=noisy)
+    found = answer(unsure)
+    assert not found.is_good
+    assert "may be better than a plain logistic regression" in found.quality
+    assert "(95 % interval of the difference -" in found.quality
     # A network that has learned nothing is not praised for beating a regression on noise.
     text, is_good = quality(mean + 0.01, mean + 0.1)
     assert not is_good

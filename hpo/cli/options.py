@@ -379,12 +379,8 @@ def read_values(texts: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Read `--values`: `NAME=V,V`, or `V,V` alone if one hyperparameter is varied.
 
     Raises:
-        UsageError: it is unclear what the values are for, or that is not varied.
+        UsageError: it is unclear what the values are for.
     """
     if len(names) == 1:
         texts = [text if "=" in text else f"{names[0]}={text}" for text in texts]
-    pairs = read_pairs("--values", texts)
-    faults = [f"{name} is not varied. Add --param {name}." for name in pairs if name not in names]
-    if faults:
-        raise UsageError(fault_list("The values are invalid:", faults))
-    return pairs
+    return read_pairs("--values", texts)

@@ -46,7 +46,8 @@ class Dataset:
     image in messages, `sizes` `(n, 2)` holds stored height and width, and `digests` are equal if
     the stored pixels are equal; `n_bright_borders` counts images that are much brighter at the
     border than in the center. `originals(positions)` reads images as stored, as 8-bit gray, one at
-    a time; `pixels_at(size)` returns read-only uint8 `(n, size, size)`, resized once and cached.
+    a time; `pixels_at(size, least_bits=0)` returns read-only uint8 `(n, size, size)`, resized once
+    and cached, of 16-bit images for a network that was trained on images with these bits.
     `notes` are sentences for the user on what was left out or assumed. `bits` is the used depth of
     16-bit images, 0 if there are none. `folds` `(n,)` are those named by the source, counted from
     0.
@@ -71,7 +72,7 @@ class Dataset:
     digests: tuple[str, ...]
     n_bright_borders: int
     originals: Callable[[Sequence[int]], Iterator[Pixels]]
-    pixels_at: Callable[[int], Pixels]
+    pixels_at: Callable[..., Pixels]
     notes: tuple[str, ...] = ()
     bits: int = 0
     folds: NDArray[np.int64] | None = None

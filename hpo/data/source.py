@@ -198,21 +198,24 @@ def open_table(table: Table, manifest: Manifest = NO_MANIFEST) -> Dataset:
         hasher.update(column.tobytes())
     fingerprint = hasher.hexdigest()[:32]
 
-    def originals(some: Sequence[int]) -> Iterator[Pixels]:
+    def originals(some: Sequence[int], depth: int = bits) -> Iterator[Pixels]:
         for i, image in zip(some, table.read([files[i] for i in some]), strict=True):
             pixels = to_8_bits(image, bits)
             if _digest(pixels) != digests[i]:
                 cache.write_index(stamp, None)
                 raise DataError(_CHANGED.format(place=table.location, image=files[i]))
-            yield pixels
+            yield pixels if depth == bits else to_8_bits(image, depth)
 
-    def pixels_at(size: int) -> Pixels:
+    def pixels_at(size: int, least_bits: int = 0) -> Pixels:
+        depth = max(bits, least_bits) if any(brightest) else bits
+        name = f"{fingerprint}-{size}" + f"-{depth}" * (depth != bits)
+
         def resized() -> Iterator[Pixels]:
             from hpo.data.images import resize  # Cached images do not need Pillow.
 
-            return (resize(image, size) for image in originals(range(len(files))))
+            return (resize(image, size) for image in originals(range(len(files)), depth))
 
-        return cache.pixels(f"{fingerprint}-{size}", (len(files), size, size), resized)
+        return cache.pixels(name, (len(files), size, size), resized)
 
     n_known = sum(row.is_known for row in rows)
     notes += _notes(table, rows, digests, n_known, brightest, bits, n_inverted)

@@ -74,8 +74,7 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
             chosen.sort(key=summary.rank, reverse=True)
     if not chosen:
         raise StudyError(
-            f"{summary.name} has no complete training to evaluate. Finish it first: "
-            f"{summary.to_resume}"
+            f"{summary.name} has no complete training to evaluate. {summary.to_finish}"
         )
     # Configurations of a search differ in everything, so use their numbers.
     called = [(c.label if is_grid else c.tag, c) for c in chosen]
@@ -122,7 +121,8 @@ def evaluate_configuration(
     draws: list[Mapping[str, Floats]] = []
     falls: list[Mapping[str, Floats]] = []
     for repeat, run in runs:
-        images = test.pool.fold(repeat.fold).validation
+        # The fold as it was: another version of scikit-learn may draw it differently.
+        images = np.array(run.validation_images or test.pool.fold(repeat.fold).validation)
         labels, validation = test.pool.labels[images], np.array(run.validation_probabilities)
         threshold = choose(rule, validation, labels)
         thresholds.append(threshold)

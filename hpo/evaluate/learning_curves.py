@@ -22,7 +22,7 @@ from hpo.training.engine import Run
 MOST: Final = 6
 """At most this many configurations are compared, those with the best mean scores."""
 
-_LOSS: Final = ("focal_gamma", "label_smoothing", "loss")
+_LOSS: Final = ("class_weight", "focal_gamma", "label_smoothing", "loss", "outputs")
 # By unit of a measure: factor, decimals, and the text after a number.
 _UNITS: Final = {"epochs": (1, 1, " epochs"), "points": (100, 1, " points"), "loss": (1, 3, "")}
 
@@ -186,7 +186,7 @@ def compare_curves(
         target, reason = _choose_target(means, [x["accuracy"] for x in summary.baselines.values()])
     # Different losses are not comparable, so the log loss is used.
     kinds = {
-        tuple((n, getattr(c.config, n)) for n in _LOSS if n in c.config.active_fields())
+        tuple((n, value) for n, value in c.config.active_fields().items() if n in _LOSS)
         for c in chosen.values()
     }
     loss = "loss" if len(kinds) == 1 else "log_loss"

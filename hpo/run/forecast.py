@@ -221,4 +221,5 @@ def training_seconds(
 
 def _kind(config: TrainingConfig) -> str:
     """Return everything that determines the time of an epoch, as one text."""
-    return config.replace(epochs=1, learning_rate=1.0, early_stopping=0).identity()
+    same = {"epochs": 1, "learning_rate": 1.0, "early_stopping": 0}
+    return config.model_copy(update=same).identity()

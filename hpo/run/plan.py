@@ -12,7 +12,7 @@ from hpo.config import Scalar, TrainingConfig
 from hpo.data.dataset import Dataset
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.data.source import open_data
-from hpo.errors import ModelError, TrainingError, UsageError
+from hpo.errors import ModelError, TrainingError, UsageError, fault_list
 from hpo.space import Space
 from hpo.stats import MOST_LOOKS
 from hpo.storage import MOST_TRIALS
@@ -140,6 +140,9 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
         UsageError: no parameter, an unknown one, or one without a sweep; values out of bounds.
         DataError: the data cannot be used.
     """
+    if extra := [name for name in settings.values if name not in names]:
+        faults = [f"{name} is not varied. Add --param {name}." for name in extra]
+        raise UsageError(fault_list("The values are invalid:", faults))
     space = _read_space(settings)
     configs = [cell.config for cell in spaces.cells(space, names)]
     n_repeats, most = _count("--repeats", settings.repeats, GRID_REPEATS), 0

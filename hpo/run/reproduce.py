@@ -40,7 +40,7 @@ AFTER: Final = sys.maxsize
 # bf16 (docs/reproduce.md). A tolerance for whole trainings would also accept other seeds.
 TOLERANCE: Final = 0.005
 _EXACT: Final = ("learning rate", "kept epoch")  # They are not computed from pixels.
-_VERSIONS: Final = ("hpo", "torch", "numpy", "python", "processor")
+_VERSIONS: Final = ("hpo", "torch", "numpy", "scikit-learn", "python", "processor")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final, cast
 
 import optuna
@@ -263,7 +264,10 @@ def _record_baselines(session: Session, goal: Goal, best: Configuration | None) 
         folds = folds[:1]
     if attributes_of(session.study).get("baseline_folds") == folds:
         return
-    session.study.set_user_attr("baselines", baselines(session.training_data, folds))
+    found = baselines(session.training_data, folds)
+    means = {name: {m: fmean(values) for m, values in of.items()} for name, of in found.items()}
+    session.study.set_user_attr("baselines", means)
+    session.study.set_user_attr("baseline_scores", found)
     session.study.set_user_attr("baseline_folds", folds)
 
 

@@ -134,6 +134,7 @@ def summarize(
         record=record,
         goal=goal,
         baselines=baselines,
+        baseline_scores=studies.read_baseline_scores(study),
         configurations=configurations,
         verdict=verdict,
         finalists=finalists,

@@ -225,7 +225,7 @@ class StudyRecord:
             self,
             margin=self.margin if margin is None else margin,
             weights=weights or self.weights,
-            require=self.require if require is None else dict(require),
+            require={n: x for n, x in (self.require | dict(require or {})).items() if x},
         )
 
     def measured(self, repeats: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, float]:

@@ -144,7 +144,7 @@ def default_metric(kind: str, classes: Mapping[str, int]) -> str:
 
 
 def read_required(asked: Mapping[str, object]) -> dict[str, float]:
-    """Return the required lowest shares; 0 requires nothing.
+    """Return the required lowest shares; 0 takes a requirement back.
 
     Raises:
         UsageError: a metric that cannot be required, or not a share from 0 to 1.
@@ -158,7 +158,7 @@ def read_required(asked: Mapping[str, object]) -> dict[str, float]:
                 f"--require needs {' or '.join(REQUIRED)} with a share from 0 to 1, such as "
                 f"sensitivity=0.95, but got {name[:60]}={str(text)[:60]}."
             )
-    return {name: least for name, least in found.items() if least}
+    return found
 
 
 def metric_note(name: str, classes: Mapping[str, int]) -> str | None:

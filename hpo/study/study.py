@@ -26,6 +26,7 @@ _ATTRIBUTE: Final = "hpo"
 _MOST_LISTED: Final = 5
 _METRIC: TypeAlias = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 _BASELINES: Final = TypeAdapter(dict[str, _METRIC | dict[str, _METRIC]])
+_BASELINE_SCORES: Final = TypeAdapter(dict[str, dict[str, list[_METRIC]]])
 _NO_PRUNER: Final = optuna.pruners.NopPruner()
 
 
@@ -188,8 +189,8 @@ def _resolve(name: str, names: Sequence[str]) -> str:
         return name
     if name == "latest":
         return names[-1]
-    if name.isdecimal() and 1 <= int(name[:9]) <= len(names):
-        return names[int(name) - 1]
+    if name.isdecimal() and 1 <= (number := int(name[:9])) <= len(names):
+        return names[number - 1]
     found = [one for one in names if one.startswith(name)]
     if len(found) > 1:
         listed = ", ".join(found[:_MOST_LISTED]) + ", …" * (len(found) > _MOST_LISTED)
@@ -257,6 +258,11 @@ def read_baselines(study: optuna.Study) -> dict[str, dict[str, float]]:
         return metrics
 
     return _read(study, "baselines", read)
+
+
+def read_baseline_scores(study: optuna.Study) -> dict[str, dict[str, list[float]]]:
+    """Return the metrics of each baseline by repeat of the best configuration, if recorded."""
+    return _read(study, "baseline_scores", _BASELINE_SCORES.validate_python)
 
 
 def read_processors(study: optuna.Study) -> tuple[str, ...]:

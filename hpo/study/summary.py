@@ -1,7 +1,7 @@
 """A study by configuration: the basis of tables, figures, winners and JSON."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -14,6 +14,7 @@ from hpo.storage.url import mask, named
 from hpo.study.record import Goal, StudyRecord
 from hpo.study.score import SCORES, Score
 from hpo.study.test_access import Opening
+from hpo.tables import count
 
 _MOST_NAMED: Final = 10
 
@@ -159,7 +160,8 @@ class StudySummary:
     """The state of a study. `n_trained` and `n_reused` describe the last call.
 
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
-    once they are all trained; `reports` are the course networks by name, and `report_pairs`
+    once they are all trained; `baseline_scores` are the metrics of the baselines on the folds of
+    the first repeats of the best; `reports` are the course networks by name, and `report_pairs`
     compare the winner with them by equal repeats. `openings` lists the openings of the sealed
     test, whose results are not included. `n_open` counts the trainings to be done if nothing is
     pruned, including running and waiting ones. `damaged` explains why unreadable trials are left
@@ -178,6 +180,7 @@ class StudySummary:
     configurations: tuple[Configuration, ...]
     verdict: SweepComparison | None = None
     finalists: Finalists | None = None
+    baseline_scores: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     reports: Mapping[str, Configuration] = field(default_factory=dict)
     report_pairs: tuple[PairComparison, ...] = ()
     openings: tuple[Opening, ...] = ()
@@ -228,6 +231,13 @@ class StudySummary:
         return f"hpo resume {named(self.name, self.storage)}{self.record.model_option}"
 
     @property
+    def to_finish(self) -> str:
+        """What completes it, in a sentence."""
+        return (
+            f"It is in training by {self.driver}." if self.driver else f"Run `{self.to_resume}`."
+        )
+
+    @property
     def requirement(self) -> str:
         """Say how many configurations meet the requirements, or which comes nearest."""
         record, best = self.record, self.best
@@ -236,8 +246,9 @@ class StudySummary:
         if not self.shortfall(best):
             complete = [c for c in self.configurations if c.state == "complete"]
             n, n_met = len(complete), sum(not self.shortfall(c) for c in complete)
-            have = "configuration has" if n_met == 1 else "configurations have"
-            return f"{n_met} of {n} {have} {record.required}; the others cannot win."
+            have = "has" if n_met == 1 else "have"
+            of_all = f"{n_met} of {count(n, 'configuration')}"
+            return f"{of_all} {have} {record.required}; the others cannot win."
         measured = record.measured(r.metrics for r in best.judged).items()
         have = ", ".join(f"{100 * x:.1f}\u00a0% {n}" for n, x in measured if not math.isnan(x))
         which = "finalist" if self.finalists else "configuration"
@@ -333,6 +344,7 @@ def sentences(summary: StudySummary) -> list[str]:
         return []
     winner, favorite = finalists.winner, finalists.favorite(score)
     best, fresh = (c.fresh.mean if c.fresh else None for c in (winner, favorite))
+    n_fresh = winner.fresh.n if winner.fresh else 0
     searched = favorite.searched
     if best is None or fresh is None or searched is None:
         return []
@@ -351,7 +363,7 @@ def sentences(summary: StudySummary) -> list[str]:
         n_used = goal.n_repeats + goal.n_final_repeats
         is_again = 0 < data.n_named_folds < n_used
         again += " on all folds" if is_again else " on other folds"
-    said = [f"{place}, {again}: {score.text(best)} (mean of {goal.n_final_repeats} repeats)."]
+    said = [f"{place}, {again}: {score.text(best)} (mean of {n_fresh} repeats)."]
     if n < goal.n_finalists:
         said.append(f"{goal.n_finalists} finalists were requested; {n} are available.")
     also = "also " if favorite is winner else ""

@@ -292,13 +292,19 @@ def enqueue(study: optuna.Study, record: StudyRecord, asked: Mapping[str, str]) 
     """Enqueue a configuration of a search; the base supplies missing values.
 
     Raises:
-        UsageError: it is not a search, or its ranges exclude these values.
+        UsageError: it is not a search, its ranges exclude these values, or it has them already.
     """
     if record.kind != "search":
         raise UsageError(f"{study.study_name} is a sweep, which trains all values anyway.")
     if not asked:
         raise UsageError("Name what to try: --set NAME=VALUE. The base is tried first anyway.")
     cell = spaces.read_point(record.space, {n: parse_value(text) for n, text in asked.items()})
+    trials, wanted = read_trials(study, record), cell.config.identity()
+    there = (job for job in map(job_of, trials.ours) if job.config.identity() == wanted)
+    if job := next((job for job in there if not job.report), None):
+        raise UsageError(f"{study.study_name} has these values already: #{job.ordinal + 1}.")
+    if any(other.config.identity() == wanted for _, other in trials.enqueued):
+        raise UsageError("These values are enqueued already.")
     study.enqueue_trial(dict(cell.params))
     return cell
 

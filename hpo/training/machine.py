@@ -79,7 +79,7 @@ def processor() -> str:
 
 def versions() -> dict[str, str]:
     """Return the processor and versions, which affect rounding, without importing libraries."""
-    names = {"hpo": "hpo-toolkit", "torch": "torch", "optuna": "optuna", "numpy": "numpy"}
+    names = {"hpo": "hpo-toolkit", **{n: n for n in ("torch", "optuna", "numpy", "scikit-learn")}}
     found = {"python": platform.python_version()}
     for name, distribution in names.items():
         try:

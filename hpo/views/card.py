@@ -97,9 +97,11 @@ def _metrics(
         )
         return
     rule = f", threshold {evaluation.threshold}" if len(evaluation.classes) == 2 else ""
-    title = f"Test, {evaluation.n_images:,} images of {evaluation.n_patients:,} patients{rule}"
+    # If patients are unknown, each image counts as one.
+    n, n_patients = evaluation.n_images, evaluation.n_patients
+    title = f"Test, {n:,} images{f' of {n_patients:,} patients' * (n_patients < n)}{rule}"
     cells = metric_cells((one.ensemble or one).metrics, "{} | {} to {}")
-    rows = (f"| {n} | {cell if '|' in cell else f'{cell} | '} |" for n, cell in cells.items())
+    rows = (f"| {m} | {cell if '|' in cell else f'{cell} | '} |" for m, cell in cells.items())
     yield "\n".join([f"| {title} | | 95 % interval |", "|---|---|---|", *rows])
     yield from statements(summary.openings, n_complete=summary.count("complete"))
 

@@ -176,8 +176,8 @@ def evaluation_sentence(evaluation: Evaluation, summary: StudySummary) -> str | 
     for score in dict.fromkeys((summary.record.score.plain, SCORES["accuracy"], SCORES["auroc"])):
         is_percent = score.metric in SHARES.values()
         unit, form = ("\u00a0%", ".1f") if is_percent else ("", ".3f")
-        pattern = f"{{}}{unit} ({{}} to {{}}{unit})"
-        scale = 100 if is_percent else 1
-        text = interval_text(found.metrics[score.metric], pattern, scale, form)
-        said.append(f"{score.title} {text}")
-    return f"Test result of {found.name}, with 95 % intervals: {', '.join(said)}."
+        interval, scale = found.metrics[score.metric], 100 if is_percent else 1
+        text = interval_text(interval, f"{{}}{unit} ({{}} to {{}}{unit})", scale, form)
+        said.append(f"{score.title} {text}{'' if text.endswith(')') else unit}")
+    having = ", with 95 % intervals" * any(text.endswith(")") for text in said)
+    return f"Test result of {found.name}{having}: {', '.join(said)}."

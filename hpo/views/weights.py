@@ -15,6 +15,8 @@ from hpo.weights.predict import Prediction, WeightsEvaluation
 def weights_table(evaluation: WeightsEvaluation) -> Table:
     """Return a row per metric; for an ensemble with the range of its members."""
     found, classes, n = evaluation.result, evaluation.classes, len(evaluation.members)
+    n_images = sum(classes.values())
+    units = "patients" if evaluation.n_patients < n_images else "images"
     model = (evaluation.path.name or str(evaluation.path)) + f", ensemble of {n}," * (n > 1)
     data = f"{evaluation.data} (synthetic)" if evaluation.is_phantom else evaluation.data
     each = {key: sorted(of_one[key] for _, of_one in evaluation.members) for key in found.metrics}
@@ -31,9 +33,9 @@ def weights_table(evaluation: WeightsEvaluation) -> Table:
         columns=(Column("", "text"), *map(Column, columns)),
         rows=tuple(rows),
         notes=(
-            f"{found.n_right} of {sum(classes.values())} correct: "
+            f"{found.n_right} of {n_images} correct: "
             f"{confusion_text(classes, found.confusion)}. Intervals: bootstrap over "
-            f"{evaluation.n_patients} patients.",
+            f"{evaluation.n_patients} {units}.",
             *(f"Warning: {sign}" for sign in evaluation.signs),
         ),
         title=f"{model} tested on {data}{threshold}",

@@ -92,7 +92,7 @@ def read(path):
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith("I"):  # 16 bits: the highest value becomes white.
             wide = np.asarray(image).astype(np.uint32)
-            most = 2 ** max(BITS, next(b for b in (8, 10, 12, 14, 16) if wide.max() < 2**b)) - 1
+            most = 2 ** max(BITS, next((b for b in (8, 10, 12, 14) if wide.max() < 2**b), 16)) - 1
             image = Image.fromarray(((wide * 255 + most // 2) // most).astype(np.uint8))
         elif image.has_transparency_data:
             image = image.convert("RGBA")

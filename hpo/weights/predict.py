@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from hpo.data.dataset import TEST, Dataset, Indices, count_classes
-from hpo.data.image_folders import SUFFIXES
+from hpo.data.image_folders import SUFFIXES, is_shown
 from hpo.data.images import decode_all, resize
 from hpo.data.source import bits_in_use, to_8_bits
 from hpo.data.table import NO_TEST
@@ -86,7 +86,11 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+            inside = [
+                file
+                for file in path.rglob("*")
+                if file.suffix.lower() in SUFFIXES and is_shown(file.name)
+            ]
             if not inside:
                 kinds = ", ".join(sorted(SUFFIXES))
                 raise DataError(f"{path} holds no image file ({kinds}). Choose another folder.")
@@ -216,7 +220,7 @@ def _evaluate(
 ) -> WeightsEvaluation:
     _check_classes(networks, dataset)
     labels, patients, names = dataset.labels[test], dataset.patients[test], dataset.class_names
-    each = [network.probabilities(dataset.pixels_at(network.side)[test]) for network in networks]
+    each = [n.probabilities(dataset.pixels_at(n.side, n.bits)[test]) for n in networks]
     n_patients, weights = len(np.unique(patients)), draw_weights(patients, seed=0)
     result = evaluate_model(each, threshold, labels, weights, n_patients)
     members, signs, mean = [], list[str](), np.mean(each, axis=0)
