@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo.data import arrays, cache, csv_tables, image_folders, phantom
-from hpo.data.dataset import SPLITS, TEST, VALIDATION, Dataset, Pixels, Stored, count_classes
+from hpo.data.dataset import (
+    N_FOLDS,
+    SPLITS,
+    TEST,
+    VALIDATION,
+    Dataset,
+    Pixels,
+    Stored,
+    count_classes,
+)
 from hpo.data.manifest import NO_MANIFEST, Manifest, load_manifest, to_toml
 from hpo.data.table import NEGATIVE, POSITIVE, Row, Table, named, plain, settle
 from hpo.errors import DataError
@@ -182,9 +191,11 @@ def open_table(table: Table, manifest: Manifest = NO_MANIFEST) -> Dataset:
     counts = count_classes(table.class_names, labels[split != TEST])
     if not all(counts.values()):
         found = ", ".join(f"{n} {name}" for name, n in counts.items())
+        whose = {row.whose for row in rows}
+        few = f" All images are of {count(len(whose), 'patient')}." * (len(whose) < N_FOLDS)
         raise DataError(
             f"{table.location} lacks a class to train on: {found}. Training needs images of "
-            "every class outside the test split."
+            f"every class outside the test split.{few}"
         )
     bits = bits_in_use(max(brightest))
     # Patients are numbered by first appearance, so that equal groups give equal folds.

@@ -9,7 +9,7 @@ from hpo import models
 from hpo import space as spaces
 from hpo.choices import AUTO, N_FINAL_REPEATS, N_FINALISTS, N_TRIALS, ScoredWeights, read_lanes
 from hpo.config import Scalar, TrainingConfig
-from hpo.data.dataset import Dataset
+from hpo.data.dataset import Dataset, seal
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.data.source import open_data
 from hpo.errors import ModelError, TrainingError, UsageError, fault_list
@@ -231,6 +231,7 @@ def _plan(
     """Check a request against the data; `configs` are the configurations known so far."""
     path = None if settings.data is None else Path(settings.data)
     dataset = open_data(path, settings.manifest)
+    seal(dataset)  # Too few images for folds are the first fault to name.
     info = describe_data(dataset, path, settings.manifest)
     metric = settings.metric
     score = read_score(default_metric(kind, info.classes) if metric is None else metric)

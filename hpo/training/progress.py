@@ -4,7 +4,7 @@ import copy
 import math
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,15 @@ class Lane(Generic[W]):
 
     def keep(self) -> None:
         """Keep copies of the current weights."""
-        self.kept = copy.deepcopy(self.scored_and_other)
+        try:
+            self.kept = copy.deepcopy(self.scored_and_other)
+        except RuntimeError:
+            # A custom network keeps an activation, with its gradient; its average does not.
+            network: Any = self.weights
+            last: Any = copy.deepcopy(self.average)
+            last.load_state_dict(network.state_dict())
+            both = last, copy.deepcopy(self.average)
+            self.kept = both if self.config.weights == "last" else both[::-1]
 
 
 def note_epoch(progress: Progress, metrics: Epoch) -> bool:

@@ -34,7 +34,7 @@ from hpo.weights.network import Network, Probabilities, Unseen
 
 _WHOSE: Final = (
     "Whether these weights were trained on the test images is unknown. If they were, these "
-    "numbers are too good."
+    "numbers are too good. No study records this use of the test set."
 )
 
 

@@ -144,7 +144,8 @@ class Tied(nn.Module):
 
     def forward(self, x):
         again = getattr(self, "second", self.first)
-        return self.last(again(self.first(x.flatten(1)).relu()))
+        self.hidden = again(self.first(x.flatten(1)).relu())  # With its gradient in training.
+        return self.last(self.hidden)
 """
 
 
@@ -156,6 +157,7 @@ def test_a_tensor_that_two_layers_share_is_averaged_once(
     model, code = models.open_own(f"{tmp_path}/tied.py:Tied")
     data = dataclasses.replace(data, code=code)
     one = TrainingConfig(model=model, image_size=16, epochs=3, weights="average")
+    one = one.replace(early_stopping=2)
     found = [
         train_alone(data, Job(one.replace(is_shared=is_shared)), cpu).weights
         for is_shared in (False, True)
