@@ -52,6 +52,7 @@ def test_wrong_settings_in_python_are_listed_together() -> None:
         ("dropout=0,0.5", {"values": {"dropout": [0.1]}}, "dropout are given twice"),
         ("dropout", {"values": {"dropout": None}}, "dropout, value 1: dropout must be a number"),
         ("dropout", {"set": {"dropout": None}}, "dropout must be a number"),
+        ("dropout", {"values": {"hidden": [8, 16]}}, "hidden is not varied"),
         ("dropout", {"trials": 3}, "Unknown option 'trials'"),
         ("dropout", {"settings": {"epochs": 2}}, "settings must be a Settings"),
     ],

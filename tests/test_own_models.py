@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo import grid, search
+from hpo import grid, models, search
 from hpo.errors import ModelError, UsageError
 from tests.conftest import SIZE, Hpo
 
@@ -317,6 +317,23 @@ def test_an_unusable_model_file_is_reported_before_anything_is_written(
     assert not (tmp_path / "studies").exists()
 
 
+def test_a_module_on_the_path_is_part_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lib" / "mine").mkdir(parents=True)
+    (tmp_path / "lib" / "mine" / "__init__.py").touch()
+    part = tmp_path / "lib" / "mine" / "part.py"
+    (tmp_path / "uses.py").write_text(
+        "from mine.part import WIDTH\n\ndef net(*, n_outputs: int): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    digests = set()
+    for width in (4, 64):
+        part.write_text(f"WIDTH = {width}")
+        digests.add(models.open_own(f"{tmp_path}/uses.py:net")[0].digest)
+    assert len(digests) == 2
+
+
 def test_python_accepts_the_model_function_itself(
     monkeypatch: pytest.MonkeyPatch, xrays: Path, cnn: Path
 ) -> None:
@@ -326,6 +343,12 @@ def test_python_accepts_the_model_function_itself(
     fixed = {"image_size": SIZE, "depth": 1, "epochs": 1}
     swept = grid("channels", model=function, data=xrays, set=fixed, repeats=1, lanes=1)
     assert [c.params["channels"] for c in swept.configurations] == [16, 32, 64]
+    with pytest.raises(UsageError, match="which runs only if you name it: add --model"):
+        swept.export("out")
+    home = swept.export("out", model=function) / "best"
+    assert (home / "model.pt2").is_file()
+    Image.fromarray(np.load(xrays / "test_pneumonia.npy")[0]).save("x.png")
+    assert len(swept.predict("x.png", model=function)) == 1
     space = {"base": fixed, "search": {"channels": {"choices": [16, 32]}}}
     found = search(model=function, space=space, data=xrays, trials=2, finalists=0, lanes=1)
     assert found.best

@@ -93,6 +93,10 @@ def test_hpo_enqueue_adds_a_configuration_that_is_tried_next(train: Train, hpo: 
     assert_error(
         hpo("enqueue", "s", *wrong), 2, "momentum = 7 is outside", "hidden is not searched"
     )
+    for momentum, reason in (("0.5", "has these values already: #3"), ("0.6", "enqueued already")):
+        again = ("enqueue", "s", "--set", "optimizer=sgd", "--set", f"momentum={momentum}")
+        hpo(*again, "--storage", URL)
+        assert_error(hpo(*again, "--storage", URL), 2, reason)
 
 
 def test_a_search_starts_from_another_study_and_the_start_points_of_its_space(

@@ -138,6 +138,17 @@ def test_16_bit_images_are_scaled_like_the_training_images(hpo: Hpo, tmp_path: P
         answer = hpo("predict", model, "dark.png", "same.png", "--json")
         dark_one, same = probabilities(answer)
         assert dark_one == same
+    # Other data of fewer bits are evaluated as they are predicted.
+    other = tmp_path / "other"
+    for kind, is_ill in (("NORMAL", False), ("PNEUMONIA", True)):
+        (other / kind).mkdir(parents=True)
+        for i, image in enumerate(make_images(10, is_ill=is_ill, seed=4 + is_ill)):
+            Image.fromarray(image.astype(np.uint16) * 4).save(other / kind / f"{i}.png")
+    (other / "NORMAL" / "._0.png").write_bytes(b"left by macOS")
+    found = hpo("evaluate", "mine", "--on", other, "--json").json
+    predicted = hpo("predict", "mine", other, "--json").json["images"]
+    is_right = [Path(one["file"]).parent.name.lower() == one["label"] for one in predicted]
+    assert (found["n_right"], len(is_right)) == (sum(is_right), 20)
 
 
 def test_the_first_of_equally_good_configurations_wins_and_predicts(

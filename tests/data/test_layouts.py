@@ -154,6 +154,14 @@ def test_a_regular_expression_names_patients(data_folder: Path) -> None:
     assert dataset.patients_by == "--patient-regex"
 
 
+def test_images_that_the_pattern_does_not_match_keep_their_patients(data_folder: Path) -> None:
+    ends = ("scan{i}.png", "scan{i}_flip.png", "case{i}-.png")
+    places = [f"{kind}/{kind}{end}" for kind in ("NORMAL", "PNEUMONIA") for end in ends]
+    write_images(data_folder, [place.format(i=i) for i in range(5) for place in places])
+    dataset = open_data(data_folder, Manifest(patient_regex=r"case(\d+)-"))
+    assert len(set(dataset.patients)) == 2 * 5 + 5
+
+
 def test_shared_patients_can_be_allowed(data_folder: Path) -> None:
     write_images(data_folder, spread(*SHARED))
     dataset = open_data(data_folder, Manifest(allow_shared_patients=True))

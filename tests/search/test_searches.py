@@ -182,7 +182,10 @@ def test_only_configurations_with_the_required_sensitivity_can_win(bench: Bench)
         "the others cannot win."
     )
     # None reaches it: the finalists are the nearest ones.
-    record = renew_record(study, DATA, require={"sensitivity": 0.99, "specificity": 0.1})
+    renew_record(study, DATA, require={"sensitivity": 0.99})
+    record = renew_record(study, DATA, require={"specificity": 0.1})
+    assert record.require == {"sensitivity": 0.99, "specificity": 0.1}
+    assert record.judged_by(require={"specificity": 0.0}).require == {"sensitivity": 0.99}
     bench.train(study, GOAL)
     found = summarize(study)
     last = min(searched, key=lambda n: searched[n])
