@@ -137,7 +137,7 @@ def _leave_out(
     if not is_allowed:
         raise DataError(
             f"{source} names {count(len(names), 'image')} not in the folders of images: "
-            f"{named([*map(printable, names)])}. Correct images in the manifest, or use "
+            f"{named([*map(printable, names)])}. Correct the names or the folder, or use "
             "--skip-broken to leave them out."
         )
     notes.append(f"Left out: {len(names):,} of the images that {source.name} names: missing.")
@@ -246,9 +246,12 @@ def _parse(source: Path, notes: list[str]) -> list[list[str]]:
     wrong = [(i, len(line)) for i, line in enumerate(lines, start=1) if len(line) != n_columns]
     if wrong:
         faults = [f"row {number:,} has {count(n, 'cell')}" for number, n in wrong]
+        has_more = any(n > n_columns for _, n in wrong)
+        advice = (
+            f"Quote cells that contain {separator!r}." if has_more else "Add the missing ones."
+        )
         raise DataError(
-            f"{source} has {count(n_columns, 'column')}, but {named(faults)}. Quote cells that "
-            f"contain {separator!r}."
+            f"{source} has {count(n_columns, 'column')}, but {named(faults)}. {advice}"
         )
     return lines
 
