@@ -1,6 +1,7 @@
 """The plain answer of a study: the finding, its quality, and the next step."""
 
 import shlex
+from collections.abc import Sequence
 from itertools import repeat
 from statistics import fmean
 from typing import Final
@@ -111,7 +112,7 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
     values = [x for x in measured if x is not None]
     if best is None or majority is None or regression is None or not values:
         return "", True
-    is_grid, data, mean = summary.record.kind == "grid", summary.record.data, fmean(values)
+    is_grid, mean = summary.record.kind == "grid", fmean(values)
     name = best.label if is_grid else best.tag
     margin = (100 if score.kind.is_share else 1) * (score.kind.margin or 0.0)
 
@@ -128,29 +129,37 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
             f"The best network ({name}) is {how}: {score.text(mean)} {score.title} against "
             f"{score.text(majority)} (docs/checks.md#majority)."
         ), False
-    apart, is_share = ahead_of(regression), score.kind.is_share
-    by_fold = summary.baseline_scores.get(_REGRESSION, {}).get(score.metric)
-    pairs = zip(measured, by_fold or repeat(regression), strict=False)
-    found = mean_interval([x - y for x, y in pairs if x is not None], overlap=data.overlap)
-    low, high = found.low, found.high
-    is_clear = low is not None and high is not None and not low <= 0 <= high
-    spread, verb = "", "is"
-    if abs(apart) >= margin and not is_clear:
-        spread, verb = ", in one training", "may be"
-        if low is not None and high is not None:
-            form, unit, factor = ("+.1f", " points", 100) if is_share else ("+.3f", "", 1)
-            ends = f"{factor * low:{form}} to {factor * high:{form}}{unit}"
-            spread = f" (95 % interval of the difference {ends})"
-    than = (
-        "about as good as" if abs(apart) < margin else f"{'better' if apart > 0 else 'worse'} than"
+    apart = ahead_of(regression)
+    is_level, is_clear, spread = abs(apart) < margin, *_certainty(summary, measured, regression)
+    than = "about as good as" if is_level else "better than" if apart > 0 else "worse than"
+    text = (
+        f"The best network ({name}) {'is' if is_level or is_clear else 'may be'} {than} a plain "
+        f"logistic regression: {score.text(mean)} {score.title} against {score.text(regression)}"
+        f"{'' if is_level or is_clear else spread}."
     )
-    how = f"{verb} {than} a plain logistic regression"
-    against = f"{score.text(mean)} {score.title} against {score.text(regression)}{spread}"
-    text = f"The best network ({name}) {how}: {against}."
     if apart <= -margin:
         more = "A search" if is_grid else "A longer search"
         text += f" {more} may find a better one (docs/checks.md#baseline)."
     return text, apart >= margin and is_clear
+
+
+def _certainty(
+    summary: StudySummary, measured: Sequence[float | None], regression: float
+) -> tuple[bool, str]:
+    """Compare repeats with the regression on equal folds: is the difference clear? Its interval.
+
+    Older studies have recorded only the mean of the regression.
+    """
+    score = summary.baseline_score
+    by_fold = summary.baseline_scores.get(_REGRESSION, {}).get(score.metric)
+    pairs = zip(measured, by_fold or repeat(regression), strict=False)
+    overlap = summary.record.data.overlap
+    found = mean_interval([x - y for x, y in pairs if x is not None], overlap=overlap)
+    if found.low is None or found.high is None:
+        return False, ", in one training"
+    factor, form, unit = (100, "+.1f", " points") if score.kind.is_share else (1, "+.3f", "")
+    ends = f"{factor * found.low:{form}} to {factor * found.high:{form}}{unit}"
+    return not found.low <= 0 <= found.high, f" (95 % interval of the difference {ends})"
 
 
 def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
