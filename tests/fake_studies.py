@@ -148,6 +148,8 @@ def fake_trial(
         value = score.of(run.kept.validation, run.stress)
         attributes |= {"seconds": run.seconds, "n_epochs": len(curve)}
         attributes["metrics"] = {"train": run.train, "validation": run.kept.validation}
+        if score.is_stressed:
+            attributes["metrics"]["stress"] = _mean_stress(curve[-1])
         if has_run:
             attributes["run"] = run_key(record, job).digest()
     elif state == TrialState.FAIL:

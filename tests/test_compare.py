@@ -124,6 +124,12 @@ def test_studies_with_different_metrics_are_compared_by_accuracy(tmp_path: Path)
     assert "search-1 by accuracy under stress" in both.notes[0]
     page = render_comparison(both, RunStore(tmp_path / "b"))
     assert f"#{sought.best.number} of search-1: " in page
+    twins = [sought, replace(sought, name="twin")]
+    (best, _) = compare(twins, metric="stress_brier").entries
+    (other, _) = compare(twins, metric="stress_log_loss").entries
+    assert best.configuration.judged_score.mean == pytest.approx(
+        other.configuration.judged_score.mean / 3
+    )
     with pytest.raises(StudyError, match="has no stress_brier on record"):
         compare([swept, sought], metric="stress_brier")
     with pytest.raises(UsageError, match="--metric cannot be"):

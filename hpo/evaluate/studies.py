@@ -165,7 +165,8 @@ def _by_score(summary: StudySummary, score: Score) -> StudySummary:
     record = replace(summary.record, metric=score.name, margin=None)
 
     def rescored(repeat: Repeat) -> Repeat:
-        value = None if score.is_stressed else repeat.validation(score.metric)
+        under_stress = repeat.metrics.get("stress", {}).get(score.metric)
+        value = under_stress if score.is_stressed else repeat.validation(score.metric)
         # The scores reported per epoch are of another metric.
         return replace(repeat, score=value, reported={})
 
