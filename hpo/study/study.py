@@ -189,8 +189,8 @@ def _resolve(name: str, names: Sequence[str]) -> str:
         return name
     if name == "latest":
         return names[-1]
-    if name.isdecimal() and 1 <= (number := int(name[:9])) <= len(names):
-        return names[number - 1]
+    if name.isdecimal() and len(name) < 10 and 1 <= int(name) <= len(names):
+        return names[int(name) - 1]
     found = [one for one in names if one.startswith(name)]
     if len(found) > 1:
         listed = ", ".join(found[:_MOST_LISTED]) + ", …" * (len(found) > _MOST_LISTED)
