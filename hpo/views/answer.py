@@ -129,18 +129,22 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
             f"The best network ({name}) is {how}: {score.text(mean)} {score.title} against "
             f"{score.text(majority)} (docs/checks.md#majority)."
         ), False
-    apart = ahead_of(regression)
-    is_level, is_clear, spread = abs(apart) < margin, *_certainty(summary, measured, regression)
-    than = "about as good as" if is_level else "better than" if apart > 0 else "worse than"
-    text = (
-        f"The best network ({name}) {'is' if is_level or is_clear else 'may be'} {than} a plain "
-        f"logistic regression: {score.text(mean)} {score.title} against {score.text(regression)}"
-        f"{'' if is_level or is_clear else spread}."
+    apart, (is_clear, spread) = ahead_of(regression), _certainty(summary, measured, regression)
+    way, how = (
+        "better" if apart > 0 else "worse",
+        "is about as good as a plain logistic regression",
     )
+    against = f"{score.text(mean)} {score.title} against {score.text(regression)}"
+    if abs(apart) >= margin and is_clear:
+        how = f"is {way} than a plain logistic regression"
+    elif abs(apart) >= margin:
+        how = f"scored {way} than a plain logistic regression, but not clearly"
+        against += spread
+    text = f"The best network ({name}) {how}: {against}."
     if apart <= -margin:
         more = "A search" if is_grid else "A longer search"
         text += f" {more} may find a better one (docs/checks.md#baseline)."
-    return text, apart >= margin and is_clear
+    return text, apart >= margin
 
 
 def _certainty(
