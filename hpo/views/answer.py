@@ -130,10 +130,8 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
             f"{score.text(majority)} (docs/checks.md#majority)."
         ), False
     apart, (is_clear, spread) = ahead_of(regression), _certainty(summary, measured, regression)
-    way, how = (
-        "better" if apart > 0 else "worse",
-        "is about as good as a plain logistic regression",
-    )
+    way = "better" if apart > 0 else "worse"
+    how = "is about as good as a plain logistic regression"
     against = f"{score.text(mean)} {score.title} against {score.text(regression)}"
     if abs(apart) >= margin and is_clear:
         how = f"is {way} than a plain logistic regression"
