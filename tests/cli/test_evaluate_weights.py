@@ -41,7 +41,7 @@ def test_correct_predictions_are_counted_by_the_argmax(
     assert any("under the key state_dict" in note for note in found["notes"])
     shown = hpo(*arguments)
     assert f"{n_right} of 16 correct" in shown.out
-    assert "bootstrap over 16 patients" in shown.out
+    assert "bootstrap over 16 images" in shown.out
     assert "starts with module., which is ignored" in shown.err
     sign = "Every test image is classified as normal. Was it trained on this --input-scale?"
     assert (sign in shown.out) == (scale == "unit")
