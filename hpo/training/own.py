@@ -102,11 +102,8 @@ def _check_alone(
     """Check that a network answers an image alone as beside others; noise is no fault here."""
     inputs = (pixels, pixels, pixels[:1])
     beside, again, alone = (read(network, some, config, code)[:1] for some in inputs)
-    is_steady, is_same = (
-        torch.allclose(beside, other, rtol=_APART, atol=_APART, equal_nan=True)
-        for other in (again, alone)
-    )
-    if is_steady and not is_same:
+    is_same = torch.allclose(beside, alone, rtol=_APART, atol=_APART, equal_nan=True)
+    if torch.equal(beside, again) and not is_same:  # Noise may be close by chance, but not equal.
         raise _misfit(
             config,
             "answers differently for an image alone and beside another in evaluation mode, "
