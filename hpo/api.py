@@ -87,8 +87,7 @@ class Study(StudySummary):
         from hpo.weights.predict import image_files, predict
 
         paths = [paths] if isinstance(paths, str | Path) else paths
-        rule = None if threshold is None else str(threshold)
-        own = None if model is None else entry_of(model)
+        rule, own = _as_typed(threshold, model)
         networks = open_winner(self.name, self.url, own, rule)
         return list(predict(networks, image_files([Path(path) for path in paths])))
 
@@ -103,12 +102,11 @@ class Study(StudySummary):
         """Write the best model and the tables, like `hpo export`; return the folder.
 
         `model` is the custom network of the study, if it has one. Slow steps, and a model that
-        torch.export cannot write, are said on standard error.
+        torch.export cannot write, are reported on standard error.
         """
         stored = read_study(self.name, self.url)
         folder = Path(out) if out else stored.folder / "export"
-        rule = None if threshold is None else str(threshold)
-        own = None if model is None else entry_of(model)
+        rule, own = _as_typed(threshold, model)
         for line in export(stored, folder, threshold=rule, is_all=is_all, model=own):
             print(line, file=sys.stderr)
         return folder
@@ -213,6 +211,14 @@ def write_page(stored: StoredStudy, *, has_images: bool = True) -> Path:
         with contextlib.suppress(DataError):
             dataset = open_recorded_data(stored.study, stored.summary.record)
     return write_report(stored.summary, stored.study, stored.runs, stored.folder, dataset=dataset)
+
+
+def _as_typed(
+    threshold: str | float | None, model: str | Callable[..., Any] | None
+) -> tuple[str | None, str | None]:
+    """Return a threshold and a custom network as the command line writes them."""
+    rule = None if threshold is None else str(threshold)
+    return rule, None if model is None else entry_of(model)
 
 
 def _as_study(summary: StudySummary) -> Study:

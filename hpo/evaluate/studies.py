@@ -88,9 +88,7 @@ def compare(
         )
     for summary in summaries:
         if not any(c.scores for c in summary.configurations):
-            raise StudyError(
-                f"No training of {summary.name} is finished yet. Run {summary.to_resume}"
-            )
+            raise StudyError(f"No training of {summary.name} is finished yet. {summary.to_finish}")
     own = {summary.record.metric for summary in summaries}
     score = read_score(metric or (own.pop() if len(own) == 1 else "accuracy"))
     scored = [_by_score(summary, score) for summary in summaries]

@@ -40,7 +40,8 @@ def study_lock(
     """Keep other processes from driving, moving or deleting a study.
 
     The system or the database server releases the lock however this process ends. Reading needs
-    no lock. Yields a function that checks the lock, as a server may have been restarted.
+    no lock. Yields a function that checks the lock, as a server may have been restarted. A taken
+    lock is tried `n_tries` times in all, a tenth of a second apart.
 
     Raises:
         StudyError: another process holds the lock.
