@@ -14,17 +14,12 @@ import time
 from pathlib import Path
 from tempfile import mkdtemp
 
-import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
 from hpo.api import open_study
-from hpo.data.dataset import TEST
-from hpo.data.source import open_data
 from hpo.evaluate.test import read_evaluation
 from hpo.study.gathering import read_study
+from hpo.study.score import SCORES
 from hpo.views.answer import answer
+from hpo.views.evaluations import regression_sentence
 
 RESULTS = Path(__file__).parent / "results" / "demo.json"
 N_SEEDS = 10
@@ -42,6 +37,7 @@ def row(folder: Path, seed: int) -> dict[str, object]:
     stored = read_study("2", storage)
     evaluation = read_evaluation(stored.study)
     assert evaluation
+    assert evaluation.regression
     tested = evaluation.of(found.best)
     assert tested
     assert tested.ensemble
@@ -52,19 +48,10 @@ def row(folder: Path, seed: int) -> dict[str, object]:
         "quality": answer(found, evaluation).quality,
         "test": tested.metrics["accuracy"].mean,
         "ensemble": tested.ensemble.metrics["accuracy"].mean,
-        "logistic_regression": logistic_regression(home / "phantom"),
+        "logistic_regression": evaluation.regression.metrics["accuracy"].mean,
+        "on_test": regression_sentence(evaluation, SCORES["accuracy"]),
         "seconds": round(seconds),
     }
-
-
-def logistic_regression(phantom: Path) -> float:
-    """Return its test accuracy: the baseline of studies, trained on all other images."""
-    dataset = open_data(phantom)
-    pixels = dataset.pixels_at(32).reshape(len(dataset), -1).astype(np.float32)
-    is_test = dataset.split == TEST
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1_000))
-    model.fit(pixels[~is_test], dataset.labels[~is_test])
-    return float(np.mean(model.predict(pixels[is_test]) == dataset.labels[is_test]))
 
 
 def main() -> None:

@@ -103,7 +103,8 @@ def _sweep(
     answers = {}
     for value in (32, 64, 128):
         right = [(_answers(world, labels, ease, rng) > 0) == labels for _ in range(n_repeats)]
-        answers[value] = {i: (share(one)(weights), one) for i, one in enumerate(right)}
+        draws = [{"accuracy": share(one)(weights)} for one in right]
+        answers[value] = dict(enumerate(zip(draws, right, strict=True)))
     return answers, len(np.unique(patients))
 
 

@@ -4,14 +4,14 @@ The labels of the test are read only in `open_test_set`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Final, TypeAlias
 
 import numpy as np
 
-from hpo.data.dataset import TEST, Dataset, TrainingData, seal
+from hpo.data.dataset import TEST, Dataset, Indices, TrainingData, seal
 from hpo.errors import RunStoreError, StudyError, fault_list
 from hpo.evaluate.checks import check_answers, check_trainings
 from hpo.evaluate.intervals import (
@@ -28,6 +28,7 @@ from hpo.evaluate.thresholds import ThresholdRule, choose, gap_sentence
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats
 from hpo.storage.runs import RunStore
+from hpo.study.baselines import REGRESSION, fold_answers
 from hpo.study.record import LIBRARY
 from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Run, predicted
@@ -37,6 +38,9 @@ _MOST_FAULTS: Final = 10
 
 Candidate: TypeAlias = tuple[str, Configuration, Sequence[tuple[Repeat, Run]]]
 """The display name of a configuration, the configuration, and its repeats with their runs."""
+
+Predictions: TypeAlias = tuple[int, Indices, Floats, Floats]
+"""The number of a repeat, its validation images, and its probabilities for them and the test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,19 +120,61 @@ def evaluate_configuration(
 ) -> tuple[Evaluated, Answers]:
     """Evaluate every repeat of a configuration, and return its answers for comparisons."""
     name, configuration, runs = candidate
+    predictions = [
+        (
+            repeat.repeat,
+            # The fold as it was: another version of scikit-learn may draw it differently.
+            np.array(run.validation_images or test.pool.fold(repeat.fold).validation),
+            np.array(run.validation_probabilities),
+            np.array(run.test_probabilities),
+        )
+        for repeat, run in runs
+    ]
+    evaluated, answers = _evaluate(name, predictions, test, rule)
+    trainings = [("", repeat.number, run) for repeat, run in runs]
+    counts = [np.bincount(test.pool.labels[images]) / len(images) for _, images, *_ in predictions]
+    majority = float(np.mean(counts, axis=0).max())
+    on_test = [probabilities for *_, probabilities in predictions]
+    signs = check_trainings(trainings, test.class_names, majority=majority)
+    signs += check_answers(
+        trainings, test.class_names, on_test, evaluated.thresholds, images="test"
+    )
+    evaluated = replace(
+        evaluated,
+        value=configuration.value,
+        params=configuration.params,
+        trials=tuple(repeat.trial for repeat, _ in runs),
+        signs=tuple(signs),
+    )
+    return evaluated, answers
+
+
+def evaluate_regression(
+    repeats: Sequence[Repeat], test: TestSet, rule: ThresholdRule
+) -> tuple[Evaluated, Answers]:
+    """Evaluate a logistic regression on the folds of the repeats, of at most five folds."""
+    folds = fold_answers(REGRESSION, test.pool, [repeat.fold for repeat in repeats])
+    predictions = [
+        (repeat.repeat, images, answers[: len(images)], answers[len(images) :])
+        for repeat, (images, answers) in zip(repeats, folds, strict=False)
+    ]
+    return _evaluate(REGRESSION, predictions, test, rule)
+
+
+def _evaluate(
+    name: str, predictions: Sequence[Predictions], test: TestSet, rule: ThresholdRule
+) -> tuple[Evaluated, Answers]:
+    """Evaluate the predictions of every repeat of one model."""
     n_classes, n_patients = len(test.class_names), test.n_patients
-    thresholds, probabilities, majorities = [], [], []
+    thresholds, probabilities = [], []
     draws: list[Mapping[str, Floats]] = []
     falls: list[Mapping[str, Floats]] = []
-    for repeat, run in runs:
-        # The fold as it was: another version of scikit-learn may draw it differently.
-        images = np.array(run.validation_images or test.pool.fold(repeat.fold).validation)
-        labels, validation = test.pool.labels[images], np.array(run.validation_probabilities)
+    for _, images, validation, on_test in predictions:
+        labels = test.pool.labels[images]
         threshold = choose(rule, validation, labels)
         thresholds.append(threshold)
-        probabilities.append(np.array(run.test_probabilities))
-        majorities.append(np.bincount(labels, minlength=n_classes) / len(labels))
-        draws.append(_draws(probabilities[-1], threshold, test.labels, test.weights))
+        probabilities.append(on_test)
+        draws.append(_draws(on_test, threshold, test.labels, test.weights))
         on_validation = statistics(labels, validation, threshold=threshold)
         weights = test.pool_weights[:, images]
         falls.append({name: on_validation[name](weights) - draws[-1][name] for name in GAPS})
@@ -139,19 +185,15 @@ def evaluate_configuration(
     }
     answers = np.stack([predicted(*pair) for pair in zip(probabilities, thresholds, strict=True)])
     confusion = count_answers(answers, test.labels, n_classes)
-    trainings = [("", repeat.number, run) for repeat, run in runs]
-    names, majority = test.class_names, float(np.mean(majorities, axis=0).max())
-    signs = check_trainings(trainings, names, majority=majority)
-    signs += check_answers(trainings, names, probabilities, thresholds, images="test")
     # Every image was used to train some of the repeats, so no validation images are left to choose
     # a threshold of the ensemble on: it is the mean of the thresholds of the repeats.
     of_all = fmean(thresholds) if rule.is_chosen else rule.value
     ensemble = evaluate_model(probabilities, of_all, test.labels, test.weights, n_patients)
     evaluated = Evaluated(
         name=name,
-        value=configuration.value,
-        params=configuration.params,
-        trials=tuple(repeat.trial for repeat, _ in runs),
+        value=name,
+        params={},
+        trials=(),
         thresholds=tuple(thresholds),
         metrics=metrics,
         n_right=n_right(confusion) / len(thresholds),
@@ -160,11 +202,11 @@ def evaluate_configuration(
         roc=roc(test.labels, probabilities) if n_classes == 2 else None,
         calibration=calibration(test.labels, probabilities),
         notes=(gap_sentence(metrics["accuracy"], gap["accuracy"]),),
-        signs=tuple(signs),
+        signs=(),
         ensemble=ensemble if len(thresholds) > 1 else None,
     )
-    rows = zip(runs, draws, answers == test.labels, strict=True)
-    return evaluated, {repeat.repeat: (d["accuracy"], right) for (repeat, _), d, right in rows}
+    rows = zip(predictions, draws, answers == test.labels, strict=True)
+    return evaluated, {repeat: (of_one, right) for (repeat, *_), of_one, right in rows}
 
 
 def evaluate_model(

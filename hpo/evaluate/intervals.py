@@ -30,8 +30,8 @@ from hpo.stats.paired import step_down
 from hpo.stats.sentences import label
 from hpo.tables import count
 
-Answers: TypeAlias = Mapping[int, tuple[Floats, Bools]]
-"""By repeat: its accuracy under every resample `(1 + resamples,)`, and the correct images."""
+Answers: TypeAlias = Mapping[int, tuple[Mapping[str, Floats], Bools]]
+"""By repeat: each metric under every resample `(1 + resamples,)`, and the correct images."""
 
 LEVEL: Final = 0.95
 
@@ -124,10 +124,12 @@ def metric_interval(found: Estimate, *, is_share: bool = True) -> Interval:
     return _interval(found, back(center - reach), back(min(center + reach, _LARGEST)))
 
 
-def difference_interval(found: Estimate, *, level: float = LEVEL) -> Interval:
-    """Return the interval of a difference of shares; none if all resamples are equal."""
-    mean, half = found.mean, margin(found, level=level)
-    low, high = np.clip([mean - half, mean + half], -1.0, 1.0)
+def difference_interval(
+    found: Estimate, *, level: float = LEVEL, is_share: bool = True
+) -> Interval:
+    """Return the interval of a difference; none if all resamples are equal."""
+    mean, half, most = found.mean, margin(found, level=level), 1.0 if is_share else math.inf
+    low, high = np.clip([mean - half, mean + half], -most, most)
     return _interval(found, float(low), float(high))
 
 
@@ -179,14 +181,25 @@ def compare(
     )
 
 
+def compare_metric(
+    a: Answers, b: Answers, metric: str, *, overlap: float, n_patients: int
+) -> Interval | None:
+    """Return a metric of `b` minus that of `a` over their common repeats, None if there are none.
+
+    It is a single comparison: its level is not corrected for others.
+    """
+    found, _ = _difference(a, b, overlap, n_patients, metric)
+    return None if found is None else difference_interval(found, is_share=metric != "log_loss")
+
+
 def _difference(
-    a: Answers, b: Answers, overlap: float, n_patients: int
+    a: Answers, b: Answers, overlap: float, n_patients: int, metric: str = "accuracy"
 ) -> tuple[Estimate | None, float]:
     """Return `b` minus `a` over their common repeats, and for one repeat McNemar's p-value."""
     common = [repeat for repeat in a if repeat in b]
     if not common:
         return None, 0.0
-    draws = np.stack([b[repeat][0] - a[repeat][0] for repeat in common], axis=1)
+    draws = np.stack([b[repeat][0][metric] - a[repeat][0][metric] for repeat in common], axis=1)
     found = estimate(draws, overlap=overlap, n_patients=n_patients)
     right_a, right_b = a[common[0]][1], b[common[0]][1]
     n = len(common)

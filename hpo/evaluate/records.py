@@ -80,7 +80,7 @@ class Evaluated:
     `thresholds` has one per trial, `n_right` is the mean number of correct predictions,
     `confusion` a sum. `gap` is validation minus test. `roc` is None for more than two classes.
     `notes` are sentences on gap and threshold, `signs` the warnings. `ensemble` is None for one
-    repeat.
+    repeat. A logistic regression has no trials.
     """
 
     name: str
@@ -110,7 +110,9 @@ class Evaluation:
     """One opening of the test: every evaluated configuration, and their comparison.
 
     `threshold` is the rule as typed. `classes` counts the test images of each class. `pairs`
-    compares test accuracies.
+    compares test accuracies. `regression` is a logistic regression, fitted on the folds of the
+    best configuration; `above_regression` is the metric of the study, on unchanged images, of that
+    configuration minus that of the regression.
     """
 
     study: str
@@ -121,6 +123,9 @@ class Evaluation:
     configurations: tuple[Evaluated, ...]
     pairs: tuple[PairComparison, ...]
     notes: tuple[str, ...]
+    # Older evaluations lack them.
+    regression: Evaluated | None = None
+    above_regression: Interval | None = None
 
     def __repr__(self) -> str:
         n = len(self.configurations)
@@ -138,6 +143,10 @@ class Evaluation:
         """
         trials = {repeat.trial for repeat in configuration.judged} if configuration else set()
         return next((c for c in self.configurations if trials == set(c.trials)), None)
+
+    def columns(self, most: int | None = None) -> tuple[Evaluated, ...]:
+        """Return the first `most` configurations, and the logistic regression."""
+        return self.configurations[:most] + ((self.regression,) if self.regression else ())
 
 
 _ADAPTER: Final = TypeAdapter(Evaluation)

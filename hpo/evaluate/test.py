@@ -13,10 +13,11 @@ from hpo.evaluate.configurations import (
     Candidate,
     TestSet,
     evaluate_configuration,
+    evaluate_regression,
     gather,
     open_test_set,
 )
-from hpo.evaluate.intervals import Answers, compare
+from hpo.evaluate.intervals import Answers, compare, compare_metric
 from hpo.evaluate.records import Evaluation, from_document, to_document
 from hpo.evaluate.thresholds import DEFAULT, ThresholdRule, check_rule, read_rule
 from hpo.storage.opening import attributes_of, in_command, url_of
@@ -64,10 +65,10 @@ def open_test(
     """Open the sealed test of a study from its run store, and record it.
 
     If the last opening covered the same trials at the same threshold, its result is returned: that
-    does not count as another use of the test. Nothing is trained, and no weights are needed. The
-    record is written before the first label is read; if anything is missing, the test stays
-    sealed. `is_all` evaluates every complete configuration of a search. `dataset` is the data of
-    the study if it is already open.
+    does not count as another use of the test. No network is trained, and no weights are needed; a
+    logistic regression is fitted for comparison. The record is written before the first label is
+    read; if anything is missing, the test stays sealed. `is_all` evaluates every complete
+    configuration of a search. `dataset` is the data of the study if it is already open.
 
     Raises:
         UsageError: the threshold cannot be read, or the data have more than two classes.
@@ -134,6 +135,16 @@ def _evaluate(
         n_tests = verdict.n_pairs if verdict.n_left_out else None
     else:
         pairs = [(first, name) for first in best for name in answers if name != first]
+    regression, above = None, None
+    if best and summary.best:
+        regression, their_answers = evaluate_regression(summary.best.judged, test, rule)
+        above = compare_metric(
+            their_answers,
+            answers[best[0]],
+            summary.record.score.metric,
+            overlap=test.overlap,
+            n_patients=test.n_patients,
+        )
     return Evaluation(
         study=summary.name,
         threshold=rule.text,
@@ -145,6 +156,8 @@ def _evaluate(
             answers, pairs, overlap=test.overlap, n_patients=test.n_patients, n_tests=n_tests
         ),
         notes=tuple(_notes(summary, [len(runs) for *_, runs in candidates], test, rule)),
+        regression=regression,
+        above_regression=above,
     )
 
 

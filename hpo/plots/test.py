@@ -18,18 +18,18 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
     Among many configurations, those with the best validation accuracy are shown: the test has no
     part in that choice. More than two classes have a confusion matrix of the best, and no ROC.
     """
-    every = evaluation.configurations
-    ranked = sorted(range(len(every)), key=lambda i: -_validation_accuracy(every[i]))
+    n, every = len(evaluation.configurations), evaluation.columns()
+    best = sorted(evaluation.configurations, key=_validation_accuracy, reverse=True)[:MAX_CURVES]
+    names = {one.name for one in (*best, *every[n:])}
     free = (index for index in range(2 * MAX_CURVES) if index not in colors.values())
     shown = [
         (one, colors[one.name] if one.name in colors else next(free))
-        for one in (every[i] for i in sorted(ranked[:MAX_CURVES]))
+        for one in every
+        if one.name in names
     ]
     left_out = ""
-    if len(shown) < len(every):
-        left_out = (
-            f" Of {len(every)} configurations, the {len(shown)} best on validation are shown."
-        )
+    if len(best) < n:
+        left_out = f" Of {n} configurations, the {len(best)} best on validation are shown."
     negative, positive, *others = evaluation.classes
     is_of_two = not others
     caption = (
@@ -37,7 +37,7 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
         f"that are called {positive}, as the threshold falls from 1 to 0. The marks show the "
         f"threshold {evaluation.threshold}; the long-dashed line is chance."
     )
-    if any(len(one.trials) > 1 for one, _ in shown):
+    if any(len(one.thresholds) > 1 for one, _ in shown):
         caption += axes.OF_REPEATS
     figure = _square("chance", "false alarms: 1 - specificity", "sensitivity")
     for one, index in shown:
@@ -59,7 +59,7 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
         _add_calibration(figure, one, index)
     yield Plot("calibration", "Calibration", caption + left_out, (figure,))
     if not is_of_two:
-        yield _plot_confusion(every[ranked[0]], list(evaluation.classes))
+        yield _plot_confusion(best[0], list(evaluation.classes))
 
 
 def _validation_accuracy(evaluated: Evaluated) -> float:

@@ -1,17 +1,22 @@
 """Baselines without tuning or networks, for comparison with the scores of a study."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import fsum, isfinite
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hpo.data.dataset import TrainingData
+from hpo.data.dataset import Indices, TrainingData
 from hpo.study.score import METRICS
 
+REGRESSION: Final = "logistic regression"
 _SIZE: Final = 32
 _MOST_FOLDS: Final = 5
+
+Probabilities: TypeAlias = NDArray[np.float64]
+"""Of the positive class `(n,)`, or of each class `(n, n_classes)`."""
 
 
 def baselines(data: TrainingData, folds: Sequence[int]) -> dict[str, dict[str, list[float]]]:
@@ -22,6 +27,27 @@ def baselines(data: TrainingData, folds: Sequence[int]) -> dict[str, dict[str, l
     1, and 64 x 64 pixels gained nothing. L-BFGS converges there in under 100 steps. After five
     different folds, the remaining `folds` are left out.
     """
+    from hpo.training.progress import measure  # It loads torch.
+
+    metrics: dict[str, dict[str, list[float]]] = {}
+    for name in ("majority class", REGRESSION):
+        of_folds = [
+            measure(answers[: len(images)].astype(np.float32), data.labels[images], loss=0.0)
+            for images, answers in fold_answers(name, data, folds)
+        ]
+        values = {metric: [of_fold[metric] for of_fold in of_folds] for metric in METRICS}
+        # Without one of the classes, there is no AUROC.
+        metrics[name] = {metric: x for metric, x in values.items() if isfinite(fsum(x))}
+    return metrics
+
+
+def fold_answers(
+    name: str, data: TrainingData, folds: Sequence[int]
+) -> list[tuple[Indices, Probabilities]]:
+    """Fit a baseline on each fold; return validation images, and answers to them and the test.
+
+    The answers to the validation images come first. Equal folds are fitted once.
+    """
     from sklearn.dummy import DummyClassifier
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -29,32 +55,26 @@ def baselines(data: TrainingData, folds: Sequence[int]) -> dict[str, dict[str, l
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits  # A dependency of scikit-learn.
 
-    from hpo.training.progress import measure  # It loads torch.
-
-    pixels = data.pixels_at(_SIZE)[: data.n_pool].reshape(data.n_pool, -1).astype(np.float32)
-    models = {
-        "majority class": DummyClassifier(strategy="prior"),
-        "logistic regression": make_pipeline(
-            StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)
-        ),
-    }
-    known: dict[bytes, dict[str, Mapping[str, float]]] = {}
-    found: list[Mapping[str, Mapping[str, float]]] = []
+    n, test = data.n_pool + data.n_test, np.arange(data.n_pool, data.n_pool + data.n_test)
+    pixels = data.pixels_at(_SIZE).reshape(n, -1)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    if name != REGRESSION:
+        model = DummyClassifier(strategy="prior")
+    known: dict[bytes, Probabilities] = {}
+    answered = list[tuple[Indices, Probabilities]]()
     for fold in map(data.fold, folds):
         key = fold.validation.tobytes()
-        if key not in known and len(known) == _MOST_FOLDS:
-            break
-        found.append(known.setdefault(key, {}))
-        for name, model in models.items() if not known[key] else ():
+        if key not in known:
+            if len(known) == _MOST_FOLDS:
+                break
             # A second thread slows such small products down, on a busy machine fortyfold.
             with threadpool_limits(1), warnings.catch_warnings():
                 # Nearly converged is good enough for a baseline.
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(pixels[fold.train], data.labels[fold.train])
-            p = np.zeros((len(fold.validation), data.n_classes), np.float32)
-            p[:, model.classes_] = model.predict_proba(pixels[fold.validation])
-            answers = p[:, 1] if data.n_classes == 2 else p
-            known[key][name] = measure(answers, data.labels[fold.validation], loss=0.0)
-    metrics = {n: {m: [of_one[n][m] for of_one in found] for m in METRICS} for n in models}
-    # Without one of the classes, there is no AUROC.
-    return {n: {m: x for m, x in of.items() if isfinite(fsum(x))} for n, of in metrics.items()}
+                model.fit(pixels[fold.train].astype(np.float32), data.labels[fold.train])
+            images = np.concatenate([fold.validation, test])
+            p = np.zeros((len(images), data.n_classes))
+            p[:, model.classes_] = model.predict_proba(pixels[images].astype(np.float32))
+            known[key] = p[:, 1] if data.n_classes == 2 else p
+        answered.append((fold.validation, known[key]))
+    return answered

@@ -34,6 +34,8 @@ def answer(summary: StudySummary, evaluation: Evaluation | None = None) -> Answe
     pairs = verdict.pairs if verdict else ()
     is_open = any(pair.answer in ("undecided", "untested") for pair in pairs)
     quality, is_good = _quality(summary)
+    if evaluation and evaluation.regression and quality:
+        quality = f"On validation, {quality[0].lower()}{quality[1:]}"
     on_test = (evaluation and evaluation_sentence(evaluation, summary)) or ""
     purpose, command = _next(summary, is_tested=bool(on_test))
     return Answer(

@@ -17,7 +17,7 @@ from hpo.evaluate.thresholds import read_rule
 from hpo.space.records import short_text
 from hpo.stats import Interval
 from hpo.stats.intervals import WIDEST
-from hpo.study.score import SCORES
+from hpo.study.score import SCORES, Score
 from hpo.study.summary import StudySummary
 from hpo.tables import DASH, Column, Row, Table
 
@@ -27,8 +27,8 @@ _MOST_CLASSES: Final = 5
 
 def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int = 12) -> Table:
     """Return a row per metric, its interval on a second line, and a column per configuration."""
-    shown = evaluation.configurations[:most]
-    swept = {tuple(c.params) if c.name == c.label else () for c in shown}
+    shown = evaluation.columns(most)
+    swept = {tuple(c.params) if c.name == c.label else () for c in shown if c.trials}
     corner, names = "", [c.name for c in shown]
     if len(swept) == 1 and len(name := swept.pop()) == 1:
         corner, names = name[0], [short_text(c.value) for c in shown]
@@ -49,9 +49,9 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
             thresholds = [f"{e.threshold:.3f}" if e else DASH for e in ensembles]
             rows.append(Row(("threshold", *thresholds)))
         rows += _metric_rows(evaluation, ensembles)
-    n_hidden = len(evaluation.configurations) - len(shown)
+    n_hidden = len(evaluation.columns()) - len(shown)
     hidden = [f"{n_hidden:,} more configurations are in --json."] if n_hidden else []
-    chosen = [t for c in shown for t in c.thresholds]
+    chosen = [t for c in evaluation.configurations[:most] for t in c.thresholds]
     threshold = f", threshold {evaluation.threshold}" if len(evaluation.classes) == 2 else ""
     if min(chosen) < max(chosen):
         threshold += " on the validation images of each repeat "
@@ -96,7 +96,7 @@ def _confusion_rows(classes: Sequence[str], shown: Sequence[Evaluated]) -> Itera
     yield Row(("images", *("" for _ in shown)), "heading")
     for label, name in enumerate(classes):
         for answer, called in enumerate(classes):
-            counts = (f"{c.confusion[label][answer] / len(c.trials):.4g}" for c in shown)
+            counts = (f"{c.confusion[label][answer] / len(c.thresholds):.4g}" for c in shown)
             yield Row((f"{name} called {called}", *counts))
 
 
@@ -119,6 +119,8 @@ def _sentences(
 ) -> Iterator[str]:
     """Yield confusion, gaps and warnings of each configuration, then the comparisons."""
     for one in shown:
+        if one is evaluation.regression:
+            continue
         if one.name != one.label:
             yield f"{one.name}: {one.label}"
         n = len(one.trials)
@@ -180,4 +182,27 @@ def evaluation_sentence(evaluation: Evaluation, summary: StudySummary) -> str | 
         text = interval_text(interval, f"{{}}{unit} ({{}} to {{}}{unit})", scale, form)
         said.append(f"{score.title} {text}{'' if text.endswith(')') else unit}")
     having = ", with 95 % intervals" * any(text.endswith(")") for text in said)
-    return f"Test result of {found.name}{having}: {', '.join(said)}."
+    text = f"Test result of {found.name}{having}: {', '.join(said)}."
+    return f"{text} {regression_sentence(evaluation, summary.record.score.plain)}".strip()
+
+
+def regression_sentence(evaluation: Evaluation, score: Score) -> str:
+    """Compare the best with a logistic regression on the test; "" if an older version did not."""
+    regression, above = evaluation.regression, evaluation.above_regression
+    other = regression.metrics[score.metric].mean if regression else None
+    if other is None or above is None or above.mean is None:
+        return ""
+    what = f"A plain logistic regression has {score.text(other)} {score.title} there"
+    if above.low is None or above.high is None:
+        return f"{what}."
+    unit = " points" if score.kind.is_share else ""
+    low, mean, high = (score.number(abs(x)) for x in (above.low, above.mean, above.high))
+    if above.low <= 0 <= above.high:
+        return f"{what}: no significant difference (95 % interval -{low} to +{high}{unit})."
+    if above.mean < 0:
+        low, high = high, low
+    is_better = (above.mean > 0) == (score.kind.direction == "maximize")
+    return (
+        f"{what}: the network is {'better' if is_better else 'worse'}, by {mean}{unit} "
+        f"(95 % interval {low} to {high})."
+    )

@@ -12,13 +12,17 @@ import pytest
 from hpo.data.dataset import TEST, Dataset
 from hpo.errors import DataError, RunStoreError, StudyError
 from hpo.evaluate.configurations import gather
-from hpo.evaluate.records import to_document
+from hpo.evaluate.records import from_document, to_document
 from hpo.evaluate.test import read_evaluation
+from hpo.stats import Interval
+from hpo.study.baselines import baselines
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY, Goal
+from hpo.study.score import SCORES
 from hpo.study.study import raise_goal
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import Opening, read_openings
+from hpo.views.evaluations import regression_sentence
 from tests.evaluate.conftest import Finished, good, guess
 
 
@@ -202,3 +206,47 @@ def test_a_result_is_valid_only_for_the_repeats_it_was_computed_from(grid: Finis
         grid.add(value, 3)
     raise_goal(grid.study, Goal(4))
     assert found.of(summary(grid).best) is None
+
+
+def test_a_logistic_regression_is_evaluated_on_the_same_folds(grid: Finished) -> None:
+    found, best = grid.open(), summary(grid).best
+    regression, evaluated = found.regression, found.of(best)
+    assert regression
+    assert evaluated
+    assert found.above_regression
+    assert regression not in found.configurations
+    # On validation it is the baseline of the study: test plus gap.
+    folds = [repeat.fold for repeat in best.judged]
+    expected = baselines(grid.sealed, folds)["logistic regression"]
+    for metric in ("accuracy", "auroc"):
+        on_validation = regression.metrics[metric].mean + regression.gap[metric].mean
+        assert on_validation == pytest.approx(np.mean(expected[metric]))
+    apart = evaluated.metrics["accuracy"].mean - regression.metrics["accuracy"].mean
+    assert found.above_regression.mean == pytest.approx(apart)
+    assert found.above_regression.n == len(folds)
+    # Evaluations of older versions lack it.
+    older = {n: x for n, x in to_document(found).items() if "regression" not in n}
+    assert from_document(older).of(best) == evaluated
+
+
+def test_the_comparison_with_a_regression_in_words(grid: Finished) -> None:
+    found = grid.open()
+    regression = replace(found.regression, metrics={"accuracy": Interval(0.7, 0.6, 0.8, None, 3)})
+
+    def words(mean: float, low: float | None, high: float | None, metric: str = "accuracy") -> str:
+        above = Interval(mean, low, high, None, 3)
+        other = replace(regression, metrics={metric: regression.metrics["accuracy"]})
+        evaluation = replace(found, regression=other, above_regression=above)
+        return regression_sentence(evaluation, SCORES[metric])
+
+    start = "A plain logistic regression has 70.0\N{NO-BREAK SPACE}% accuracy there"
+    better = "the network is better, by 9.0 points (95 % interval 4.0 to 14.0)."
+    assert words(0.09, 0.04, 0.14) == f"{start}: {better}"
+    assert words(-0.09, -0.14, -0.04) == f"{start}: {better.replace('better', 'worse')}"
+    unclear = "no significant difference (95 % interval -1.0 to +5.0 points)."
+    assert words(0.02, -0.01, 0.05) == f"{start}: {unclear}"
+    assert words(0.02, None, None) == f"{start}."
+    # A lower loss is better.
+    loss = words(-0.09, -0.14, -0.04, "log_loss")
+    assert loss.endswith("the network is better, by 0.090 (95 % interval 0.040 to 0.140).")
+    assert regression_sentence(replace(found, regression=None), SCORES["accuracy"]) == ""

@@ -16,7 +16,7 @@ WEIGHTS = draw_weights(np.arange(N), seed=0)
 def answered(right: np.ndarray, repeats: Sequence[int] = range(9)) -> Answers:
     """Return what is compared, from correctness `(repeats, images)`."""
     rows = zip(repeats, right, strict=False)
-    return {repeat: (share(one)(WEIGHTS), one) for repeat, one in rows}
+    return {repeat: ({"accuracy": share(one)(WEIGHTS)}, one) for repeat, one in rows}
 
 
 def right(share_right: float, n_repeats: int, seed: int = 0) -> np.ndarray:
@@ -112,7 +112,10 @@ def test_two_repeats_that_disagree_are_too_few_for_an_interval() -> None:
 
 def test_images_of_one_patient_are_never_significant() -> None:
     one = draw_weights(np.zeros(N, int), seed=0)
-    a, b = ({i: (share(row)(one), row) for i, row in enumerate(right(s, 3))} for s in (0.6, 0.9))
+    a, b = (
+        {i: ({"accuracy": share(row)(one)}, row) for i, row in enumerate(right(s, 3))}
+        for s in (0.6, 0.9)
+    )
     (found,) = compare({32: a, 64: b}, [(32, 64)], overlap=0.25, n_patients=1)
     assert (found.p_value, found.is_real, found.answer) == (None, False, "undecided")
     assert "two patients or more" in found.sentence
