@@ -1,4 +1,8 @@
-"""How long a browser takes to draw a page, from the start of the navigation."""
+"""How long a browser takes to draw a page, from the start of the navigation.
+
+Figures are drawn when they are about to be seen. Those within two screens come first; then the
+page is told that it will be printed, and the others follow.
+"""
 
 import json
 import subprocess
@@ -17,28 +21,37 @@ _PATIENCE_S = 120
 # Two frames after a figure, it has been painted.
 _CLOCK = """<script>
 const frame = () => new Promise(requestAnimationFrame), newPlot = Plotly.newPlot, times = [];
-const n = document.querySelectorAll("script[data-figure]").length;
+const all = Array.from(document.querySelectorAll("script[data-figure]"), (x) => x.parentElement);
+const near = all.filter((x) => x.getBoundingClientRect().top < 2 * innerHeight).length || 1;
 Plotly.newPlot = (...these) => newPlot(...these).then(frame).then(frame).then(() => {
   times.push(performance.now());
-  if (times.length === n) fetch("/drawn", { method: "POST", body: JSON.stringify(times) });
+  if (times.length === near) setTimeout(() => dispatchEvent(new Event("beforeprint")));
+  const body = JSON.stringify([times[0], times[near - 1], times[all.length - 1]]);
+  if (times.length === all.length) fetch("/drawn", { method: "POST", body });
 });
 </script>
 """
 
 
-def drawn_seconds(page: Path) -> list[float] | None:
-    """Open a page in a browser and return when each figure was painted; None without Chromium."""
+def drawn_seconds(page: Path) -> tuple[float, float, float] | None:
+    """Return when the first figure, those near the first screen, and all of them were painted.
+
+    None without Chromium.
+    """
     if BROWSER is None:
         return None
     html = POLICY.sub("", page.read_text(encoding="utf-8"))
     last = html.rindex("<script>")
     content = (html[:last] + _CLOCK + html[last:]).encode()
-    found: Queue[list[float]] = Queue()
+    found: Queue[tuple[float, float, float]] = Queue()
     with (
         _served(content, found) as url,
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
     ):
-        options = ("--remote-debugging-port=0", f"--user-data-dir={profile}/profile")
+        options = (
+            *("--remote-debugging-port=0", "--window-size=1280,900"),
+            f"--user-data-dir={profile}/profile",
+        )
         browser = subprocess.Popen(
             [BROWSER, *FLAGS, *options, url],
             stdout=subprocess.DEVNULL,
@@ -52,7 +65,7 @@ def drawn_seconds(page: Path) -> list[float] | None:
 
 
 @contextmanager
-def _served(content: bytes, found: Queue[list[float]]) -> Iterator[str]:
+def _served(content: bytes, found: Queue[tuple[float, float, float]]) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Page, content, found))
     Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -65,7 +78,9 @@ def _served(content: bytes, found: Queue[list[float]]) -> Iterator[str]:
 class _Page(BaseHTTPRequestHandler):
     """Serves the page, and receives its timing."""
 
-    def __init__(self, content: bytes, found: Queue[list[float]], *rest: object) -> None:
+    def __init__(
+        self, content: bytes, found: Queue[tuple[float, float, float]], *rest: object
+    ) -> None:
         self.content, self.found = content, found
         super().__init__(*rest)  # type: ignore[arg-type]
 
@@ -74,7 +89,8 @@ class _Page(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.found.put([milliseconds / 1_000 for milliseconds in json.loads(body)])
+        first, near, last = (milliseconds / 1_000 for milliseconds in json.loads(body))
+        self.found.put((first, near, last))
         self._answer(b"")
 
     def log_message(self, *_: object) -> None:

@@ -40,11 +40,11 @@ class Visit:
         return 'data-hacked="1"' in self.dom
 
 
-def visit(html: str, folder: Path) -> Visit:
-    """Open a page in the browser, from a file in a folder."""
+def visit(html: str, folder: Path, *, height: int = 8_000) -> Visit:
+    """Open a page in the browser, from a file in a folder, in a window of this height."""
     page = folder / "page.html"
     page.write_text(html, encoding="utf-8")
-    profile = f"--user-data-dir={folder / 'profile'}"
-    command = [str(BROWSER), *FLAGS, *_DUMP, profile, page.as_uri()]
+    options = (f"--user-data-dir={folder / 'profile'}", f"--window-size=1280,{height}")
+    command = [str(BROWSER), *FLAGS, *_DUMP, *options, page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return Visit(done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line])

@@ -32,6 +32,11 @@ def test_every_figure_is_drawn_and_the_policy_blocks_an_injected_script(tmp_path
         assert text in seen.dom
     assert 'data-title="Download plot' in seen.dom
     assert 'data-title="Share chart' not in seen.dom  # plotly.js would send it to its maker
+    # Figures that are far away wait until they are scrolled near, or until the page is printed.
+    assert 0 < visit(html, tmp_path, height=1_200).n_figures < seen.n_figures
+    printed = 'setTimeout(() => dispatchEvent(new Event("beforeprint")))'
+    in_print = POLICY.sub("", html).replace("</body>", f"<script>{printed}</script></body>")
+    assert visit(in_print, tmp_path, height=1_200).n_figures == seen.n_figures
 
 
 def test_untrusted_names_execute_nothing_even_without_the_policy(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 "use strict";
-// Draws each figure from the JSON next to it. The page is complete without this: the tables hold
-// every number.
+// Draws each figure from the JSON next to it, when it is about to be seen. The page is complete
+// without this: the tables hold every number.
 const axis = {
   automargin: true, zeroline: false, gridcolor: "#E4E4E4", linecolor: "#888888", showline: true,
   ticks: "outside", tickcolor: "#888888", title: { standoff: 8 },
@@ -48,13 +48,26 @@ const draw = (source) => {
     plotlyServerURL: "",
   });
 };
-// One figure at a time: the first ones can be read while the others are drawn.
-(async () => {
-  for (const source of document.querySelectorAll("script[data-figure]")) {
-    await draw(source);
+// A figure is drawn once it is less than a screen away; for printing, all are.
+const sources = new Map(Array.from(
+  document.querySelectorAll("script[data-figure]"), (source) => [source.parentElement, source],
+));
+const drawOnce = (place) => {
+  const source = sources.get(place);
+  sources.delete(place);
+  watcher.unobserve(place);
+  return source && draw(source);
+};
+const watcher = new IntersectionObserver(async (entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    await drawOnce(target);
+    // Between two figures the page can be scrolled.
     await new Promise((resume) => setTimeout(resume));
   }
-})();
+}, { rootMargin: "100% 0%" });
+for (const place of sources.keys()) watcher.observe(place);
+addEventListener("beforeprint", () => [...sources.keys()].forEach(drawOnce));
 for (const heading of document.querySelectorAll("section > h2")) {
   const link = document.createElement("a");
   link.href = "#" + heading.id;
