@@ -34,10 +34,10 @@ _LONGEST_SHOWN: Final = 200
 
 
 class _Commands(Group):
-    """The commands, found by their names in other programs too."""
+    """The commands; for the names that other programs use, an error suggests the right one."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command that the first argument names."""
+        """Return the command that the first argument names."""
         if meant := _OTHER_NAMES.get(args[0]):
             ctx.fail(f"No such command '{args[0]}'. Did you mean {meant}?")
         return super().resolve_command(ctx, args)
@@ -63,8 +63,8 @@ app.command("sweep", cls=Command, hidden=True)(train.grid)
 app.add_typer(data.app, name="data", rich_help_panel="Keep and clean up")
 
 
-def _print_version(is_asked: bool) -> None:
-    if is_asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         from importlib.metadata import version
 
         typer.echo(version("hpo-toolkit"))
@@ -95,7 +95,7 @@ def run() -> NoReturn:
     """Run the command line; a user's mistake ends in one message and an exit code.
 
     If the output cannot be written, the work still finishes, and the exit code is 1. A closed
-    pipe needs no message: its reader has seen enough.
+    pipe needs no message, because its reader has stopped reading.
     """
     with outputs() as out:
         try:
@@ -142,8 +142,8 @@ def _call() -> int:
     except typer.Abort:
         raise HpoError("Canceled. Nothing was changed.") from None
     except typer.TyperException as error:
-        if isinstance(error.__cause__, ValueError):  # In the words of hpo, not of pydantic.
-            from hpo.config import faults  # Help needs neither.
+        if isinstance(error.__cause__, ValueError):  # Replace the message of pydantic.
+            from hpo.config import faults  # The help does not need pydantic.
 
             error.message = " ".join(faults(error.__cause__))
         message = error.format_message()
@@ -184,7 +184,7 @@ def _print_error(error: HpoError, out: Output) -> None:
             print_json({"error": {"kind": error.kind, "message": str(error)}})
             out.flush()
         if "--json" not in sys.argv or out.failure:
-            # The user who stopped the command knows that it is no error.
+            # An interrupt by the user is not an error.
             is_wanted = isinstance(error, Interrupted)
             say(f"{'' if is_wanted else 'Error: '}{error}", style="" if is_wanted else "red")
     except MemoryError:  # There is not even enough for colors.

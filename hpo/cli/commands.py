@@ -28,15 +28,15 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters as the help shows them."""
-        found = _without_types(super().get_params(ctx))
-        if any(p.name == "dry_run" for p in found):
+        parameters = _without_types(super().get_params(ctx))
+        if any(p.name == "dry_run" for p in parameters):
             panels = {name: panel for panel, names in _PANELS.items() for name in names.split()}
-            options = [p for p in found if p.param_type_name == "option"]
+            options = [p for p in parameters if p.param_type_name == "option"]
             for option in options:
                 option.rich_help_panel = panels[option.name]
             options.sort(key=lambda option: list(panels).index(option.name))
-            found = [p for p in found if p not in options] + options
-        return found
+            parameters = [p for p in parameters if p not in options] + options
+        return parameters
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the usage line, `[OPTIONS] STUDY`."""

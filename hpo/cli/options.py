@@ -316,31 +316,31 @@ def command_line(context: Context | None = None) -> str:
     """
     words = ["hpo", *sys.argv[1:]]
     if context:
-        found = options_from("ENVIRONMENT", context)
-        for name in filter(found.get, _PLACES):
-            words += [found[name], str(context.params[name])]
+        from_environment = options_from("ENVIRONMENT", context)
+        for name in filter(from_environment.get, _PLACES):
+            words += [from_environment[name], str(context.params[name])]
     return shlex.join(words)
 
 
 def options_from(source: str, context: Context) -> dict[str, str]:
     """Return the options whose value is from COMMANDLINE or ENVIRONMENT, by parameter."""
-    found = {}
+    flags = {}
     for parameter in context.command.params:
         name = parameter.name or ""
         if (origin := context.get_parameter_source(name)) and origin.name == source:
-            found[name] = parameter.opts[0]
-    return found
+            flags[name] = parameter.opts[0]
+    return flags
 
 
 def read_names(texts: Sequence[str], values: Sequence[str]) -> tuple[list[str], list[str]]:
     """Read NAME and NAME=V,V arguments; return the names and all values.
 
     Raises:
-        UsageError: it is a file or a folder.
+        UsageError: a text is a path or a model.
     """
     from hpo.space.records import names_of
 
-    names, found = [], list(values)
+    names, all_values = [], list(values)
     for text in texts:
         name, sign, _ = text.partition("=")
         if name not in names_of(None) and Path(text).exists():
@@ -350,9 +350,9 @@ def read_names(texts: Sequence[str], values: Sequence[str]) -> tuple[list[str], 
         if text.partition(":")[0].endswith(".py"):
             raise UsageError(f"{text} is not a hyperparameter. For a model, write --model {text}")
         if sign:
-            found.append(text)
+            all_values.append(text)
         names.append(name)
-    return list(dict.fromkeys(names)), found
+    return list(dict.fromkeys(names)), all_values
 
 
 def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

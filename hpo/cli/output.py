@@ -33,7 +33,7 @@ _STYLES: Final = {"plain": "", "best": "bold green", "reference": "dim", "headin
 
 
 def emit(document: Mapping[str, object], *shown: Table | str, json: bool) -> None:
-    """Print one JSON document or, for a reader, tables and lines that end with a path."""
+    """Print one JSON document, or tables and lines that end with a path."""
     if json:
         print_json(document)
         return
@@ -64,22 +64,23 @@ def print_path(text: str) -> None:
 
 
 def open_page(path: str | Path) -> None:
-    """Open a page in the browser; say so if there is none."""
+    """Open a page in the browser; print a message if there is none."""
     if not webbrowser.open(Path(path).resolve().as_uri()):
         say(f"No browser was found. Open {path} manually.")
 
 
-def print_answer(found: Answer) -> None:
+def print_answer(answer: Answer) -> None:
     """Print the finding, its quality and the next step, in color on a terminal."""
     print_line("")
-    print_line(found.finding, style="bold green" if found.is_clear else "bold yellow")
-    for text, style in ((found.quality, "" if found.is_good else "yellow"), (found.on_test, "")):
+    print_line(answer.finding, style="bold green" if answer.is_clear else "bold yellow")
+    quality_style = "" if answer.is_good else "yellow"
+    for text, style in ((answer.quality, quality_style), (answer.on_test, "")):
         if text:
             print_line(text, style=style)
-    if found.settings:
-        print_line(f"Best: `{found.settings}`")
-    if found.command:
-        print_line(f"{found.purpose}: {found.command}", style="cyan")
+    if answer.settings:
+        print_line(f"Best: `{answer.settings}`")
+    if answer.command:
+        print_line(f"{answer.purpose}: {answer.command}", style="cyan")
 
 
 def say(message: str, *, style: str = "") -> None:
@@ -88,27 +89,27 @@ def say(message: str, *, style: str = "") -> None:
     _print(error_console, re.sub(r"\n(?! )", "\n  ", message), style=style)
 
 
-def _print(where: Console, text: str, *, style: str, indent: int = 0) -> None:
+def _print(target: Console, text: str, *, style: str, indent: int = 0) -> None:
     """Print lines; a terminal wraps them at words, and longer words are not cut."""
     safe = printable_lines(text)
-    kept = _COMMAND.sub(lambda found: found[0].replace(" ", _KEPT_SPACE), safe)
-    for line in kept.split("\n"):
+    protected = _COMMAND.sub(lambda match: match[0].replace(" ", _KEPT_SPACE), safe)
+    for line in protected.split("\n"):
         wrapped = [line]
-        if where.is_terminal:
+        if target.is_terminal:
             margin = " " * (indent or len(line) - len(line.lstrip()))
             wrapped = textwrap.wrap(
                 line,
-                where.width,
+                target.width,
                 subsequent_indent=margin,
                 break_long_words=False,
                 break_on_hyphens=False,
             )
         for shown in wrapped or [""]:
-            where.print(shown.replace(_KEPT_SPACE, " "), style=style, soft_wrap=True)
+            target.print(shown.replace(_KEPT_SPACE, " "), style=style, soft_wrap=True)
 
 
 def print_table(table: Table) -> None:
-    """Print a whole table; if it is too wide, in parts that repeat its first column."""
+    """Print a table; if it is too wide, in parts that repeat its first column."""
     names = [printable_lines(column.name) for column in table.columns]
     rows = [[printable_lines(cell) for cell in row.cells] for row in table.rows]
     if table.title:
@@ -146,15 +147,15 @@ def _parts(
     Columns of text are narrowed; numbers never are. Long text takes the remaining room and is cut.
     Headers are wrapped at words.
     """
-    least, natural = [], []
+    narrow, natural = [], []
     for place, (column, name) in enumerate(zip(columns, names, strict=True)):
         lines = [line for row in rows for line in row[place].split("\n")]
         widest = max(map(cell_len, lines), default=1)
         word = max(map(cell_len, name.split()), default=1)
-        least.append(max(word, min(widest, _LEAST_TEXT.get(column.kind, widest))))
+        narrow.append(max(word, min(widest, _LEAST_TEXT.get(column.kind, widest))))
         natural.append(max(cell_len(name), widest))
     room = max(console.width, _LEAST_SCREEN) - _PADDING - 1
-    others = [min(width, room - _PADDING - 1) for width in least[1:]]
+    others = [min(width, room - _PADDING - 1) for width in narrow[1:]]
     key = min(natural[0], room - _PADDING - max(others))
     parts: list[dict[int, int]] = []
     left = 0

@@ -166,31 +166,31 @@ def _check_complete(summary: StudySummary, failures: list[str]) -> None:
 def _print_forecast(plan: Plan, *, json: bool) -> None:
     from hpo.run.forecast import forecast  # It loads torch, which `hpo evaluate` does not need.
 
-    found = forecast(plan)
+    estimate = forecast(plan)
     if json:
         data = {"makeup": plan.record.data.makeup, "notes": list(plan.record.notes)}
-        notes = {"data": data, "n_to_train": found.n_to_train}
-        print_json(asdict(found) | notes)
+        notes = {"data": data, "n_to_train": estimate.n_to_train}
+        print_json(asdict(estimate) | notes)
         return
-    print_line(f"{found.study}, on {found.device} {found.precision}:", style="bold")
-    least, most = map(duration, found.seconds_range)
+    print_line(f"{estimate.study}, on {estimate.device} {estimate.precision}:", style="bold")
+    least, most = map(duration, estimate.seconds_range)
     is_range = least != most
     # What a search will propose is not known.
-    stored = f"{found.n_stored:,} in the run store, " if plan.record.kind == "grid" else ""
-    done = f"{found.n_done:,} in the study, {stored}{found.n_to_train:,} to train"
-    about = f"about {duration(found.seconds)}" + (f" ({least} to {most})" if is_range else "")
+    stored = f"{estimate.n_stored:,} in the run store, " if plan.record.kind == "grid" else ""
+    done = f"{estimate.n_done:,} in the study, {stored}{estimate.n_to_train:,} to train"
+    about = f"about {duration(estimate.seconds)}" + (f" ({least} to {most})" if is_range else "")
     parts = [
-        ("configurations", f"{found.n_configurations:,}"),
+        ("configurations", f"{estimate.n_configurations:,}"),
         *(("", note) for note in combinations_note(plan.record)),
-        ("trainings", f"{found.n_trainings:,}: {done}"),
-        ("in parallel", count(found.n_lanes, "training")),
+        ("trainings", f"{estimate.n_trainings:,}: {done}"),
+        ("in parallel", count(estimate.n_lanes, "training")),
         ("time", about),
-        ("memory", f"about {found.memory_bytes / 1e6:,.0f} MB"),
+        ("memory", f"about {estimate.memory_bytes / 1e6:,.0f} MB"),
     ]
     for name, text in parts:
-        if name != "in parallel" or found.n_to_train:
+        if name != "in parallel" or estimate.n_to_train:
             print_line(f"  {name:<16} {text}", indent=19)
-    fewest, largest = found.repeats
+    fewest, largest = estimate.repeats
     if fewest < largest:
         span = f"{fewest} to {largest}"
         print_line(f"  The time depends on the number of repeats needed to decide: {span}.")
@@ -207,9 +207,9 @@ class Tally:
     `scores` holds the scores of the study by configuration and repeat, without those of finalists,
     which are judged separately. `top` is the best mean of a configuration with all its repeats.
     `shares` holds the completed part of each running trial. A search has phases: `planned` and
-    `done` count their trainings, and `phase` is the phase of the last event in words. The clock
-    starts, at `begun` seconds and with that much trained, when every training of the first batch
-    has finished an epoch.
+    `done` count their trainings, and `phase` is the phase of the last event in words. `begun` is
+    the time, and the completed part of the trainings, when every training of the first batch had
+    finished an epoch: the estimate starts there.
     """
 
     n_left: int
@@ -370,8 +370,8 @@ def follow(events: Iterable[Event], tally: Tally, *, is_quiet: bool) -> None:
                 say(text)
             elif isinstance(event, TrialDone) and not is_quiet and not is_live:
                 phase, *others = parts
-                said = ", ".join(filter(None, reversed(others)))
-                say(f"[{n_done}/{total}] {phase}{phase and ': '}{said}")
+                details = ", ".join(filter(None, reversed(others)))
+                say(f"[{n_done}/{total}] {phase}{phase and ': '}{details}")
             check_interrupt()
 
 

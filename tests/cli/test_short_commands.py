@@ -47,7 +47,7 @@ def test_a_study_is_found_by_prefix_number_or_latest(hpo: Hpo, xrays: Path) -> N
         "1",
         "2",
     ]
-    assert all(word in listed for word in ("begun", "accuracy", "trainings", "20"))
+    assert all(word in listed for word in ("started", "accuracy", "trainings", "20"))
     assert hpo("show", "--json").json["studies"][1]["number"] == 2
 
 
