@@ -103,7 +103,7 @@ def test_an_export_loads_in_plain_torch_and_scores_like_the_study(hpo: Hpo, xray
             assert sum(alone) / 2 == pytest.approx(mean, abs=1e-6)
     shown = hpo(*arguments).out
     assert f"{home.name}, ensemble of 2, tested on xrays" in shown
-    assert "each alone" in shown
+    assert "range of members" in shown
 
 
 def tables_of(fake: FakeStudy, folder: Path, summary: StudySummary | None = None) -> Path:

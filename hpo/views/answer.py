@@ -81,27 +81,27 @@ def best_toml(summary: StudySummary) -> str:
 def _fields(config: TrainingConfig) -> dict[str, Value]:
     """Return the fields that have an effect, and those of a custom model."""
     active = config.active_fields()
-    found = {n: v for n, v in config.to_mapping().items() if n in active and n != "model"}
-    return found | (config.model.params if config.model else {})
+    fields = {n: v for n, v in config.to_mapping().items() if n in active and n != "model"}
+    return fields | (config.model.params if config.model else {})
 
 
 def _finding(summary: StudySummary) -> str:
-    best, found, score = summary.best, summary.best_score, summary.record.score
-    if best is None or found is None or found.mean is None:
+    best, interval, score = summary.best, summary.best_score, summary.record.score
+    if best is None or interval is None or interval.mean is None:
         return f"No answer yet: {count(summary.n_left, 'training')} missing."
     if summary.headline and best.state == "complete":
         return summary.headline
     n, n_failed = len(summary.configurations), summary.n_failed
     tried = count(n, "configuration") + (f" ({n_failed} failed)" if n_failed else "")
     name = best.label if summary.record.kind == "grid" else best.tag
-    what = f"The best of {tried} is {name}:"
+    start = f"The best of {tried} is {name}:"
     if is_short := summary.shortfall(best) > 0:
-        what = f"{summary.requirement} It has"
-    text = f"{what} {score.text(found.mean)} {score.title}"
+        start = f"{summary.requirement} It has"
+    text = f"{start} {score.text(interval.mean)} {score.title}"
     if summary.finalists:
-        text += f", retrained {count(found.n, 'time')}."
+        text += f", retrained {count(interval.n, 'time')}."
     else:
-        text += f" (mean of {found.n} repeats)." if found.n > 1 else "."
+        text += f" (mean of {interval.n} repeats)." if interval.n > 1 else "."
         text += " The best of many scores is partly due to luck." if n - n_failed > 1 else ""
     return text if is_short else f"{text} {summary.requirement}".strip()
 
@@ -119,9 +119,9 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
     margin = (100 if score.kind.is_share else 1) * (score.kind.margin or 0.0)
 
     def ahead_of(other: float) -> float:
-        """Return by how much the best is better, in points or plain, as displayed."""
-        apart = score.difference(mean, other)
-        return apart if score.kind.direction == "maximize" else -apart
+        """Return the advantage of the best, in points or in units of the score, as displayed."""
+        difference = score.difference(mean, other)
+        return difference if score.kind.direction == "maximize" else -difference
 
     if ahead_of(majority) < margin:
         how = "no better than always answering the most common class"
@@ -150,7 +150,7 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
 def _certainty(
     summary: StudySummary, measured: Sequence[float | None], regression: float
 ) -> tuple[bool, str]:
-    """Compare repeats with the regression on equal folds: is the difference clear? Its interval.
+    """Return whether repeats clearly differ from the regression on equal folds, and the interval.
 
     Older studies have recorded only the mean of the regression.
     """
@@ -158,12 +158,12 @@ def _certainty(
     by_fold = summary.baseline_scores.get(_REGRESSION, {}).get(score.metric)
     pairs = zip(measured, by_fold or repeat(regression), strict=False)
     overlap = summary.record.data.overlap
-    found = mean_interval([x - y for x, y in pairs if x is not None], overlap=overlap)
-    if found.low is None or found.high is None:
+    interval = mean_interval([x - y for x, y in pairs if x is not None], overlap=overlap)
+    if interval.low is None or interval.high is None:
         return False, ", in one training"
     factor, form, unit = (100, "+.1f", " points") if score.kind.is_share else (1, "+.3f", "")
-    ends = f"{factor * found.low:{form}} to {factor * found.high:{form}}{unit}"
-    return not found.low <= 0 <= found.high, f" (95 % interval of the difference {ends})"
+    ends = f"{factor * interval.low:{form}} to {factor * interval.high:{form}}{unit}"
+    return not interval.low <= 0 <= interval.high, f" (95 % interval of the difference {ends})"
 
 
 def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
@@ -180,14 +180,14 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
         return "To evaluate it on the sealed test, once and on record", f"hpo evaluate {study}"
     pairs = summary.verdict.pairs if summary.verdict else ()
     is_compared = len(summary.configurations) > 1
-    wanted, high = 5 if goal.n_repeats < 2 and is_compared else None, None
+    n_repeats, high = 5 if goal.n_repeats < 2 and is_compared else None, None
     if spans := [p.repeats for p in pairs if p.answer == "undecided" and p.repeats]:
         low, high = longest(spans)
-        wanted = high or low
+        n_repeats = high or low
     words = _words(record.command)
-    if wanted and goal.n_repeats < wanted <= _MOST_REPEATS and words:
-        kept = [word for group in words if group[0] not in _OF_ONE_CALL for word in group]
-        more = wanted - goal.n_repeats
+    if n_repeats and goal.n_repeats < n_repeats <= _MOST_REPEATS and words:
+        shared_words = [word for group in words if group[0] not in _OF_ONE_CALL for word in group]
+        more = n_repeats - goal.n_repeats
         means = [
             fmean(seconds)
             for c in summary.configurations
@@ -197,7 +197,7 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
         if means and record.device == "cpu":
             time = f", about {duration(more * sum(means) / machine.n_cores())} more"
         purpose = "To decide" if high else "To come closer to a decision"
-        return f"{purpose}{time}", shlex.join([*kept, "--repeats", str(wanted)])
+        return f"{purpose}{time}", shlex.join([*shared_words, "--repeats", str(n_repeats)])
     if words:
         others = (*_OF_ONE_CALL, *_OF_A_SWEEP)
         options = [group for group in words if group[0].startswith("--")]

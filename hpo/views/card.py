@@ -50,8 +50,8 @@ def _what(summary: StudySummary, best: Configuration, has_program: bool) -> Iter
     n, side = len(best.judged), best.config.image_size
     *others, last = summary.record.data.class_names
     whose = last if len(others) == 1 else "each class"
-    what = "One model" if n == 1 else f"The mean probability of {n} models of one configuration"
-    yield f"{what}: it classifies a gray chest X-ray as {', '.join(others)} or {last}."
+    model = "One model" if n == 1 else f"The mean probability of {n} models of one configuration"
+    yield f"{model}: it classifies a gray chest X-ray as {', '.join(others)} or {last}."
     if (own := best.config.model) and own.kind != "network":
         yield f"{own.entry} is an estimator, whose weights are not exported."
         return
@@ -89,8 +89,8 @@ def _metrics(
         yield f"Validation, mean of {found.n} repeats: {score.title} {text}."
     if summary.baselines:
         yield baselines_text(summary)
-    one = evaluation.of(best) if evaluation else None
-    if evaluation is None or one is None:
+    evaluated = evaluation.of(best) if evaluation else None
+    if evaluation is None or evaluated is None:
         yield (
             "The test set was not used for this model. "
             f"`hpo evaluate {named(summary.name, summary.storage)}` uses it; then export again."
@@ -100,7 +100,7 @@ def _metrics(
     # If patients are unknown, each image counts as one.
     n, n_patients = evaluation.n_images, evaluation.n_patients
     title = f"Test, {n:,} images{f' of {n_patients:,} patients' * (n_patients < n)}{rule}"
-    cells = metric_cells((one.ensemble or one).metrics, "{} | {} to {}")
+    cells = metric_cells((evaluated.ensemble or evaluated).metrics, "{} | {} to {}")
     rows = (f"| {m} | {cell if '|' in cell else f'{cell} | '} |" for m, cell in cells.items())
     yield "\n".join([f"| {title} | | 95 % interval |", "|---|---|---|", *rows])
     if sentence := regression_sentence(evaluation, score.plain):

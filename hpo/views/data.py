@@ -60,29 +60,29 @@ def _findings(dataset: Dataset, audit: Audit) -> Iterator[str]:
         yield from _some(audit.shared_patients)
     else:
         yield "Patient leakage: unknown, because not all patients are known."
-    for kind, found in (
+    for kind, groups in (
         ("Duplicates: {} of equal images", audit.duplicates),
         ("Near copies: {} of nearly identical images", audit.near_copies),
     ):
-        if found is None:
+        if groups is None:
             yield "Near copies: not searched, because there are too many images."
             continue
-        across = sum(one.is_across_splits for one in found)
-        differing = sum(one.has_different_labels for one in found)
+        across = sum(group.is_across_splits for group in groups)
+        differing = sum(group.has_different_labels for group in groups)
         yield (
-            f"{kind.format(count(len(found), 'group'))}, {across} across splits, {differing} with "
-            "different labels"
+            f"{kind.format(count(len(groups), 'group'))}, {across} across splits, {differing} "
+            "with different labels"
         )
-        yield from _some([_equal_text(one.files) for one in found])
+        yield from _some([_equal_text(group.files) for group in groups])
 
 
 def _show_splits(dataset: Dataset, notes: Sequence[str]) -> tuple[dict[str, Any], Table]:
     """Count the images and patients of each nonempty split."""
     splits, rows = [], []
     for split, name in SPLITS.items():
-        if len(where := dataset.where(split)):
-            classes = count_classes(dataset.class_names, dataset.labels[where])
-            n_patients = len(np.unique(dataset.patients[where]))
+        if len(images := dataset.where(split)):
+            classes = count_classes(dataset.class_names, dataset.labels[images])
+            n_patients = len(np.unique(dataset.patients[images]))
             splits.append({"split": name, "classes": classes, "n_patients": n_patients})
             patients = f"{n_patients:,}" if dataset.has_patients else DASH
             rows.append(Row((name, *(f"{n:,}" for n in classes.values()), patients)))

@@ -76,8 +76,8 @@ def _metric_rows(
     correct = (f"{c.n_right:.4g} of {evaluation.n_images}" if c else DASH for c in columns)
     yield Row(("correct answers", *correct))
     cells = [metric_cells(c.metrics, "{}\n{} to {}") if c else {} for c in columns]
-    for name in dict.fromkeys(name for of_one in cells for name in of_one):
-        yield Row((name, *(of_one.get(name, DASH) for of_one in cells)))
+    for name in dict.fromkeys(name for texts in cells for name in texts):
+        yield Row((name, *(texts.get(name, DASH) for texts in cells)))
 
 
 def metric_cells(metrics: Mapping[str, Interval], pattern: str) -> dict[str, str]:
@@ -100,35 +100,36 @@ def _confusion_rows(classes: Sequence[str], shown: Sequence[Evaluated]) -> Itera
             yield Row((f"{name} called {called}", *counts))
 
 
-def _row(name: str, found: Sequence[Interval | None], scale: float, form: str) -> Row:
-    return Row((name, *(interval_text(i, "{}\n{} to {}", scale, form) for i in found)))
+def _row(name: str, intervals: Sequence[Interval | None], scale: float, form: str) -> Row:
+    return Row((name, *(interval_text(i, "{}\n{} to {}", scale, form) for i in intervals)))
 
 
-def interval_text(found: Interval | None, pattern: str, scale: float, form: str) -> str:
+def interval_text(interval: Interval | None, pattern: str, scale: float, form: str) -> str:
     """Fill a mean and its interval into a pattern; without an interval only the mean."""
-    if found is None or found.mean is None:
+    if interval is None or interval.mean is None:
         return DASH
-    is_wide = scale == 100 and (found.high or 0.0) - (found.low or 0.0) > WIDEST
-    if found.low is None or found.high is None or is_wide:
-        return f"{scale * found.mean:{form}}"
-    return pattern.format(*(f"{scale * x:{form}}" for x in (found.mean, found.low, found.high)))
+    is_wide = scale == 100 and (interval.high or 0.0) - (interval.low or 0.0) > WIDEST
+    if interval.low is None or interval.high is None or is_wide:
+        return f"{scale * interval.mean:{form}}"
+    numbers = (interval.mean, interval.low, interval.high)
+    return pattern.format(*(f"{scale * x:{form}}" for x in numbers))
 
 
 def _sentences(
     evaluation: Evaluation, shown: Sequence[Evaluated], has_matrix: bool
 ) -> Iterator[str]:
     """Yield confusion, gaps and warnings of each configuration, then the comparisons."""
-    for one in shown:
-        if one is evaluation.regression:
+    for c in shown:
+        if c is evaluation.regression:
             continue
-        if one.name != one.label:
-            yield f"{one.name}: {one.label}"
-        n = len(one.trials)
+        if c.name != c.label:
+            yield f"{c.name}: {c.label}"
+        n = len(c.trials)
         over = "" if n == 1 else f" (means over {n} repeats)"
         if not has_matrix:
-            yield f"{one.name}: {confusion_text(evaluation.classes, one.confusion, n)}{over}."
-        yield from (f"{one.name}: {line}" for line in one.notes)
-        yield from (f"Warning ({one.name}): {line}" for line in one.signs)
+            yield f"{c.name}: {confusion_text(evaluation.classes, c.confusion, n)}{over}."
+        yield from (f"{c.name}: {line}" for line in c.notes)
+        yield from (f"Warning ({c.name}): {line}" for line in c.signs)
     pairs = evaluation.pairs
     differing = [pair for pair in pairs if pair.is_real]
     listed = pairs if len(pairs) <= _MOST_PAIRS else differing
@@ -140,14 +141,14 @@ def _sentences(
 
 
 def classes_text(classes: Mapping[str, int]) -> str:
-    """Write how many images each class has: `200 normal and 200 pneumonia`."""
+    """Return the number of images of each class in words: `200 normal and 200 pneumonia`."""
     *others, last = (f"{n:,} {name}" for name, n in classes.items())
     return f"{', '.join(others)} and {last}"
 
 
 def confusion_text(classes: Mapping[str, int], confusion: Confusion, n_models: int = 1) -> str:
-    """Write how the images of each class are classified, the mean over models."""
-    names, said = list(classes), list[str]()
+    """Return the confusion matrix in words, as the mean over models."""
+    names, texts = list(classes), list[str]()
     for label, (name, row) in enumerate(zip(names, confusion, strict=True)):
         right = row[label] / n_models
         wrong = [
@@ -156,8 +157,8 @@ def confusion_text(classes: Mapping[str, int], confusion: Confusion, n_models: i
             if n and other != name
         ]
         parts = [f"{right:.4g} of {classes[name]} {name} images are classified correctly", *wrong]
-        said.append(", ".join(parts))
-    return "; ".join(said)
+        texts.append(", ".join(parts))
+    return "; ".join(texts)
 
 
 def evaluation_document(evaluation: Evaluation, summary: StudySummary) -> dict[str, Any]:
@@ -170,19 +171,19 @@ def evaluation_document(evaluation: Evaluation, summary: StudySummary) -> dict[s
 
 def evaluation_sentence(evaluation: Evaluation, summary: StudySummary) -> str | None:
     """Return the last test result of the best configuration; None if it was left out."""
-    found = evaluation.of(summary.best)
-    if found is None:
+    evaluated = evaluation.of(summary.best)
+    if evaluated is None:
         return None
-    # The metric of the study first.
-    said = []
+    # The metric of the study comes first.
+    texts = []
     for score in dict.fromkeys((summary.record.score.plain, SCORES["accuracy"], SCORES["auroc"])):
         is_percent = score.metric in SHARES.values()
         unit, form = ("\u00a0%", ".1f") if is_percent else ("", ".3f")
-        interval, scale = found.metrics[score.metric], 100 if is_percent else 1
+        interval, scale = evaluated.metrics[score.metric], 100 if is_percent else 1
         text = interval_text(interval, f"{{}}{unit} ({{}} to {{}}{unit})", scale, form)
-        said.append(f"{score.title} {text}{'' if text.endswith(')') else unit}")
-    having = ", with 95 % intervals" * any(text.endswith(")") for text in said)
-    text = f"Test result of {found.name}{having}: {', '.join(said)}."
+        texts.append(f"{score.title} {text}{'' if text.endswith(')') else unit}")
+    having = ", with 95 % intervals" * any(text.endswith(")") for text in texts)
+    text = f"Test result of {evaluated.name}{having}: {', '.join(texts)}."
     return f"{text} {regression_sentence(evaluation, summary.record.score.plain)}".strip()
 
 

@@ -8,7 +8,7 @@ from hpo.tables import DASH, Column, Row, Table
 
 def studies_table(summaries: Mapping[int, StudySummary]) -> Table:
     """Return a row per study; commands accept its number as a name."""
-    rows, said = [], []
+    rows, notes = [], []
     for number, summary in summaries.items():
         score, best, n_done = summary.record.score, summary.best, summary.n_done
         mean = summary.best_score.mean if summary.best_score else None
@@ -25,10 +25,10 @@ def studies_table(summaries: Mapping[int, StudySummary]) -> Table:
         rows.append(Row(cells))
         if n := len(summary.openings):
             times = "once" if n == 1 else f"{n} times"
-            said.append(f"The test of {summary.name} was opened {times}.")
+            notes.append(f"The test of {summary.name} was opened {times}.")
     columns = (
         *(Column("#"), Column("study", "name"), Column("best"), Column("metric", "text")),
-        *(Column("trainings"), Column("begun", "name"), Column("data", "text")),
+        *(Column("trainings"), Column("started", "name"), Column("data", "text")),
         Column("best configuration", "long"),
     )
-    return Table(columns, tuple(rows), notes=tuple(said))
+    return Table(columns, tuple(rows), notes=tuple(notes))

@@ -29,16 +29,16 @@ MOST_ON_PAGE: Final = 200
 def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
     """Yield the tables of a study for the terminal: configurations, then finalists."""
     record, verdict = summary.record, summary.verdict
-    found, n_more = configurations_table(summary, most=_MOST_ROWS)
-    said = []
+    configurations, n_more = configurations_table(summary, most=_MOST_ROWS)
+    lines = []
     # If there are finalists, the baselines are in their table.
     if summary.baselines and not (summary.finalists and summary.shown_baselines):
-        said.append(baselines_text(summary))
+        lines.append(baselines_text(summary))
     if verdict:
         listed = outcome(verdict, most_real=_MOST_PAIRS)
-        said += [pair if isinstance(pair, str) else pair.sentence for pair in listed]
+        lines += [pair if isinstance(pair, str) else pair.sentence for pair in listed]
         # The basis of a verdict is shown only with a verdict.
-        said += [verdict.basis] if summary.headline and verdict.basis else []
+        lines += [verdict.basis] if summary.headline and verdict.basis else []
     last = (*(f"Warning: {sign}" for sign in check_study(summary, runs)), *notes(summary, n_more))
     title = (
         f"{summary.name}: {record.data.title}, {record.data.n_train} training and "
@@ -46,14 +46,14 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
     )
     finalists = finalists_table(summary)
     if finalists is None:
-        yield replace(found, title=title, notes=(*said, *last))
+        yield replace(configurations, title=title, notes=(*lines, *last))
     else:
-        yield replace(found, title=title, notes=tuple(said))
+        yield replace(configurations, title=title, notes=tuple(lines))
         yield replace(finalists, notes=(*finalists.notes, *_finalist_pairs(summary), *last))
 
 
 def baselines_text(summary: StudySummary) -> str:
-    """State the score of each baseline on the unchanged images."""
+    """Return a sentence with the score of each baseline on the unchanged images."""
     score = summary.baseline_score
     texts = (f"{n} {score.text(value)}" for n, value in summary.baseline_values.items())
     of_what = "" if summary.shown_baselines else f" ({score.title} on unchanged images)"
@@ -77,37 +77,37 @@ def _finalist_pairs(summary: StudySummary) -> Iterator[str]:
 def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
     """Return the notes below the table; `n_more` configurations are not in it."""
     data, goal, study = summary.record.data, summary.goal, named(summary.name, summary.storage)
-    said = [*summary.damaged[:_MOST_DAMAGED], *combinations_note(summary.record)]
+    lines = [*summary.damaged[:_MOST_DAMAGED], *combinations_note(summary.record)]
     if (n_damaged := len(summary.damaged) - _MOST_DAMAGED) > 0:
         trials = count(n_damaged, "more damaged trial")
-        said.append(f"{trials}: `hpo show {study} --json` lists all.")
+        lines.append(f"{trials}: `hpo show {study} --json` lists all.")
     if n_more:
         n_rows = _MOST_ROWS + n_more
-        where = "`hpo report` shows all"
+        command = "`hpo report` shows all"
         if n_rows > MOST_ON_PAGE:
-            where = f"`hpo report` has the best {MOST_ON_PAGE}, `hpo show {study} --json` all"
-        said.append(f"The best {_MOST_ROWS} of {n_rows:,} are shown; {where}.")
+            command = f"`hpo report` has the best {MOST_ON_PAGE}, `hpo show {study} --json` all"
+        lines.append(f"The best {_MOST_ROWS} of {n_rows:,} are shown; {command}.")
     if data.is_phantom:
-        said.append(
+        lines.append(
             "These are synthetic images (the phantom) for trying out hpo. Use --data PATH for "
             "real X-rays."
         )
-    said += summary.record.notes
+    lines += summary.record.notes
     if len(summary.processors) > 1:
         kinds = ", ".join(summary.processors)
-        said.append(f"Trained on processors that round differently: {kinds}.")
+        lines.append(f"Trained on processors that round differently: {kinds}.")
     if goal.n_finalists and not summary.finalists:
-        said.append(
+        lines.append(
             f"This ranking is provisional: the best {goal.n_finalists} still have to be retrained."
         )
     n_tried = len(summary.configurations)
     if goal.patience and n_tried < goal.n_trials and not summary.n_left:
-        said.append(
+        lines.append(
             f"The search ended after {n_tried} of {goal.n_trials} configurations: "
             f"{goal.patience} in a row were no improvement (--patience)."
         )
     if n_pruned := summary.count("pruned"):
-        said.append(f"{count(n_pruned, 'training')} stopped early (worse than the median).")
+        lines.append(f"{count(n_pruned, 'training')} stopped early (worse than the median).")
     n_open, n_failed = summary.n_open, summary.count("failed")
     missing = {"missing": n_open, "failed": n_failed}
     left = ", ".join(f"{count(n, 'training')} {how}" for how, n in missing.items() if n)
@@ -115,19 +115,19 @@ def notes(summary: StudySummary, n_more: int = 0) -> list[str]:
     is_driven = f"In training by {summary.driver}." if summary.driver else ""
     to_continue = is_driven or f"To continue: `{summary.to_resume}`"
     if n_open or (n_failed and summary.record.kind == "grid"):
-        said.append(f"{left}. {to_continue}")
+        lines.append(f"{left}. {to_continue}")
     elif n_failed:
-        said.append(f"{left}.")
+        lines.append(f"{left}.")
     is_undecided = any(pair.answer == "undecided" for pair in pairs)
     if is_undecided and not n_open and goal.n_repeats < goal.most_repeats:
         limits = f"{goal.n_repeats} of at most {goal.most_repeats}"
-        said.append(f"Undecided after {limits} repeats. {to_continue}")
-    said += summary.about_others()
-    return said + statements(summary.openings, n_complete=summary.count("complete"))
+        lines.append(f"Undecided after {limits} repeats. {to_continue}")
+    lines += summary.about_others()
+    return lines + statements(summary.openings, n_complete=summary.count("complete"))
 
 
 def combinations_note(record: StudyRecord) -> Iterator[str]:
-    """Say how many combinations of a grid are distinct, if some are equal."""
+    """Yield a sentence on how many combinations of a grid are distinct, if some are equal."""
     if record.kind == "search":
         return
     cells = spaces.cells(record.space, record.names)
@@ -157,8 +157,8 @@ def configurations_table(
         texts = tuple(cells.get(column.name, DASH) for column in columns)
         rows.append(Row(texts, "best" if c is summary.best else "plain"))
     if is_full and not summary.finalists:
-        for name, found in summary.shown_baselines.items():
-            cells = {"#": f"baseline: {name}", score.column: score.number(found)}
+        for name, value in summary.shown_baselines.items():
+            cells = {"#": f"baseline: {name}", score.column: score.number(value)}
             rows.append(Row(tuple(cells.get(c.name, "") for c in columns), "reference"))
     return Table(columns, tuple(rows)), len(configurations) - len(shown)
 
@@ -204,16 +204,16 @@ def _cells(configuration: Configuration, summary: StudySummary) -> dict[str, str
     state: str = configuration.state
     if state == "running" and not summary.driver:
         state = "interrupted"
-    found, repeats = configuration.score, configuration.repeats
-    mean, interval = score_cells(found, score)
+    mean_score, repeats = configuration.score, configuration.repeats
+    mean, interval = score_cells(mean_score, score)
     other, other_mean = _other_weights(configuration, score)
     n_done = len(configuration.scores)
     n = sum(r.repeat < configuration.n_searched for r in repeats)
     seconds = [r.seconds for r in repeats if r.seconds is not None]
-    deviation = found.deviation if found else None
+    deviation = mean_score.deviation if mean_score else None
     return {
         "#": str(configuration.number),
-        score.column: mean if found else state,
+        score.column: mean if mean_score else state,
         "95 % interval": interval,
         "repeats": str(n_done) if n_done == n else f"{n_done} of {n}",
         other: other_mean,
@@ -287,26 +287,26 @@ def comparison_table(comparison: Comparison) -> Table:
     )
 
 
-def curves_table(found: LearningCurves, *, with_meanings: bool = False) -> Table:
+def curves_table(curves: LearningCurves, *, with_meanings: bool = False) -> Table:
     """Return a table with a row per learning-curve measure and a column per configuration."""
     rows = []
-    for one in found.comparisons:
-        name = f"{one.heading}\n{one.about}" if with_meanings else one.heading
-        rows.append(Row((name, *("\n".join(lines) for lines in one.cells))))
-    labels = (f"{v}: {c.label}" for v, c in found.configurations.items() if v != c.value)
+    for measure in curves.comparisons:
+        name = f"{measure.heading}\n{measure.about}" if with_meanings else measure.heading
+        rows.append(Row((name, *("\n".join(lines) for lines in measure.cells))))
+    labels = (f"{v}: {c.label}" for v, c in curves.configurations.items() if v != c.value)
     return Table(
-        (Column("measure", "long" if with_meanings else "text"), *map(Column, found.names)),
+        (Column("measure", "long" if with_meanings else "text"), *map(Column, curves.names)),
         tuple(rows),
-        notes=(*labels, *found.about),
+        notes=(*labels, *curves.about),
         title="Learning curves",
     )
 
 
-def score_cells(found: Interval | None, score: Score) -> tuple[str, str]:
-    """Write a mean and its interval without the unit, or a dash."""
-    if found is None or found.mean is None:
+def score_cells(interval: Interval | None, score: Score) -> tuple[str, str]:
+    """Return a mean and its interval as cells without the unit; a dash for what is missing."""
+    if interval is None or interval.mean is None:
         return DASH, DASH
-    interval = score.range_text(found).removesuffix("\u00a0%")
-    # Two repeats or a few images can leave everything open.
-    everything = "0 to 100" if found.low is not None else DASH
-    return score.number(found.mean), interval or everything
+    span = score.range_text(interval).removesuffix("\u00a0%")
+    # With two repeats or a few images, the interval can cover all values.
+    everything = "0 to 100" if interval.low is not None else DASH
+    return score.number(interval.mean), span or everything

@@ -14,27 +14,27 @@ from hpo.weights.predict import Prediction, WeightsEvaluation
 
 def weights_table(evaluation: WeightsEvaluation) -> Table:
     """Return a row per metric; for an ensemble with the range of its members."""
-    found, classes, n = evaluation.result, evaluation.classes, len(evaluation.members)
+    result, classes, n = evaluation.result, evaluation.classes, len(evaluation.members)
     n_images = sum(classes.values())
     units = "patients" if evaluation.n_patients < n_images else "images"
     model = (evaluation.path.name or str(evaluation.path)) + f", ensemble of {n}," * (n > 1)
     data = f"{evaluation.data} (synthetic)" if evaluation.is_phantom else evaluation.data
-    each = {key: sorted(of_one[key] for _, of_one in evaluation.members) for key in found.metrics}
-    alone = {key: Interval(v[0], v[0], v[-1], None, n) for key, v in each.items()}
-    values = metric_cells(found.metrics, "{}")
-    bounds, ranges = (metric_cells(metrics, "{1} to {2}") for metrics in (found.metrics, alone))
+    by_metric = {key: sorted(m[key] for _, m in evaluation.members) for key in result.metrics}
+    alone = {key: Interval(v[0], v[0], v[-1], None, n) for key, v in by_metric.items()}
+    values = metric_cells(result.metrics, "{}")
+    bounds, ranges = (metric_cells(metrics, "{1} to {2}") for metrics in (result.metrics, alone))
     rows = []
     for name, value in values.items():
         interval = DASH if bounds[name] == value else bounds[name]
         rows.append(Row((name, value, interval, *[ranges[name]] * (n > 1))))
-    threshold = f", threshold {found.threshold:g}" if len(classes) == 2 else ""
-    columns = ["value", "95 % interval", *["each alone"] * (n > 1)]
+    threshold = f", threshold {result.threshold:g}" if len(classes) == 2 else ""
+    columns = ["value", "95 % interval", *["range of members"] * (n > 1)]
     return Table(
         columns=(Column("", "text"), *map(Column, columns)),
         rows=tuple(rows),
         notes=(
-            f"{found.n_right} of {n_images} correct: "
-            f"{confusion_text(classes, found.confusion)}. Intervals: bootstrap over "
+            f"{result.n_right} of {n_images} correct: "
+            f"{confusion_text(classes, result.confusion)}. Intervals: bootstrap over "
             f"{evaluation.n_patients} {units}.",
             *(f"Warning: {sign}" for sign in evaluation.signs),
         ),
@@ -44,7 +44,7 @@ def weights_table(evaluation: WeightsEvaluation) -> Table:
 
 def weights_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
     """Return the document of `hpo evaluate --weights --json`."""
-    found, n_images = evaluation.result, sum(evaluation.classes.values())
+    result, n_images = evaluation.result, sum(evaluation.classes.values())
     members = evaluation.members if len(evaluation.members) > 1 else ()
     return {
         "weights": str(evaluation.path),
@@ -55,14 +55,14 @@ def weights_document(evaluation: WeightsEvaluation) -> dict[str, Any]:
             "n_test": n_images,
             "n_patients": evaluation.n_patients,
         },
-        "threshold": found.threshold,
+        "threshold": result.threshold,
         "metrics": {
             name: {"value": i.mean, "low": i.low, "high": i.high}
-            for name, i in found.metrics.items()
+            for name, i in result.metrics.items()
         },
         "classes": dict(evaluation.classes),
-        "confusion": found.confusion,
-        "n_right": n_right(found.confusion),
+        "confusion": result.confusion,
+        "n_right": n_right(result.confusion),
         "n_images": n_images,
         "members": [
             {"weights": str(network.path), "architecture": network.text, "metrics": metrics}
@@ -83,18 +83,18 @@ def prediction_document(
     if len(names) == 2:
         notes.append(f"Threshold: a probability above {threshold:.4g} means {names[1]}.")
     images: list[dict[str, Any]] = []
-    for one in predictions:
-        image: dict[str, Any] = {"file": str(one.file)}
-        if one.problem:
-            image |= {"error": one.problem}
+    for prediction in predictions:
+        image: dict[str, Any] = {"file": str(prediction.file)}
+        if prediction.problem:
+            image |= {"error": prediction.problem}
         elif len(names) == 2:
-            alone = [second for _, second in one.repeats]
-            image |= {"probability": one.probabilities[1]}
+            alone = [second for _, second in prediction.repeats]
+            image |= {"probability": prediction.probabilities[1]}
             image |= {"lowest": min(alone), "highest": max(alone), "repeats": alone}
         else:
-            image["probabilities"] = dict(zip(names, one.probabilities, strict=True))
-            image["repeats"] = one.repeats
-        images.append(image | ({} if one.problem else {"label": one.label}))
+            image["probabilities"] = dict(zip(names, prediction.probabilities, strict=True))
+            image["repeats"] = prediction.repeats
+        images.append(image | ({} if prediction.problem else {"label": prediction.label}))
     return {
         "weights": [str(network.path) for network in networks],
         "architecture": text_of(networks),
@@ -116,12 +116,12 @@ def prediction_rows(
     header = ["label", *(names[1:] if len(names) == 2 else names)]
     if has_range := len(names) == 2 and len(networks) > 1:
         header += ["lowest", "highest"]
-    for one in predictions:
-        if not one.problem:
-            values = list(one.probabilities[len(names) == 2 :])
-            alone = [repeat[1] for repeat in one.repeats]
+    for prediction in predictions:
+        if not prediction.problem:
+            values = list(prediction.probabilities[len(names) == 2 :])
+            alone = [repeat[1] for repeat in prediction.repeats]
             values += [min(alone), max(alone)] if has_range else []
-            rows.append([one.label, *values, str(one.file)])
+            rows.append([prediction.label, *values, str(prediction.file)])
     return [*header, "image"], rows
 
 
