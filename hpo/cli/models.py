@@ -55,8 +55,8 @@ def evaluate(
         str,
         Option(
             metavar="0.5|youden|sensitivity=X",
-            help="Probability above which an image is called positive. The last two are chosen "
-            "on the validation images of each repeat.",
+            help="Probability above which an image is classified as positive. The last two "
+            "are chosen on the validation images of each repeat.",
         ),
     ] = "0.5",
     storage: options.Storage = DEFAULT_URL,

@@ -201,8 +201,8 @@ Threshold = Annotated[
     str | None,
     Option(
         metavar="0.5|youden|sensitivity=X",
-        help="Probability above which an image is called positive. The last two are chosen on "
-        "validation images. Default: the rule of the last `hpo evaluate`, else 0.5.",
+        help="Probability above which an image is classified as positive. The last two are "
+        "chosen on validation images. Default: the rule of the last `hpo evaluate`, else 0.5.",
     ),
 ]
 InputScale = Annotated[

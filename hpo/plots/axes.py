@@ -48,7 +48,7 @@ class Plot:
 
 
 def score_axis(score: Score, values: Sequence[float]) -> dict[str, object]:
-    """Return an axis that holds the values with a margin; a loss may need a logarithmic one."""
+    """Return an axis around the values with a margin, logarithmic if losses differ much."""
     low, high = min(values), max(values)
     axis = {"title_text": f"validation {score.title}", "tickformat": ticks(score)}
     if not score.kind.is_share and high > _LOG_FROM * low > 0:
@@ -84,14 +84,14 @@ def name_of(summary: StudySummary, configuration: Configuration) -> str:
     return f"#{configuration.number}" if summary.record.kind == "search" else configuration.label
 
 
-def score_text(found: Interval, score: Score) -> str:
+def score_text(interval: Interval, score: Score) -> str:
     """Return a mean with its interval and the number of repeats."""
-    if found.mean is None:
+    if interval.mean is None:
         return "no score"
-    if interval := score.range_text(found):
-        return f"{score.text(found.mean)} ({interval}, {found.n} repeats)"
-    few = "one repeat: no" if found.n == 1 else f"{found.n} repeats: too few for an"
-    return f"{score.text(found.mean)} ({few} interval)"
+    if span := score.range_text(interval):
+        return f"{score.text(interval.mean)} ({span}, {interval.n} repeats)"
+    few = "one repeat: no" if interval.n == 1 else f"{interval.n} repeats: too few for an"
+    return f"{score.text(interval.mean)} ({few} interval)"
 
 
 def thinned(
@@ -99,18 +99,18 @@ def thinned(
 ) -> tuple[list[T], str]:
     """Return at most `most` items in their order, and a sentence about the others.
 
-    The best third is kept, and every n-th of the others by rank. Tens of thousands of marks take a
-    browser seconds. (WebGL would draw them all, but compiles code, which the policy of the page
-    forbids.)
+    These are the best third and every n-th of the others by rank: a browser takes seconds to draw
+    tens of thousands of marks. (WebGL is faster, but it compiles code, which the content policy of
+    the page forbids.)
     """
     if len(items) <= most:
         return list(items), ""
     n_best = most // 3
     ranked = sorted(range(len(items)), key=lambda i: rank(items[i]), reverse=True)
     step = math.ceil((len(items) - n_best) / (most - n_best))
-    kept = sorted(ranked[:n_best] + ranked[n_best::step])
-    return [items[i] for i in kept], (
-        f" Of {len(items):,} {noun} {len(kept):,} are drawn: the best {n_best:,} and one in "
+    drawn = sorted(ranked[:n_best] + ranked[n_best::step])
+    return [items[i] for i in drawn], (
+        f" Of {len(items):,} {noun} {len(drawn):,} are drawn: the best {n_best:,} and one in "
         f"{step} of the others."
     )
 

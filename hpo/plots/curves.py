@@ -26,7 +26,7 @@ MOST_BANDS: Final = 3
 """With more configurations, bands would hide the lines."""
 
 _LOG_FROM: Final = 30.0
-# The file of a training may be missing: then only its reported scores are left.
+# If the run file of a training is missing, only its reported scores are available.
 _Training: TypeAlias = tuple[Repeat, Run | None]
 # Per epoch the mean, lowest and highest repeat; nan where nothing was measured.
 _Curve: TypeAlias = Sequence[tuple[float, float, float]]
@@ -69,54 +69,54 @@ def plot_curves(
 ) -> Plot | None:
     """Plot the curves of configurations of any studies; None if there are none.
 
-    `score` is the one their studies optimize; `left_out` is a sentence on hidden ones.
+    `score` is the score that their studies optimize; `left_out` is a sentence on hidden ones.
     """
     trainings = [
         [(r, runs.read(r.run)) for r in c.repeats if r.score is not None] for _, c in named
     ]
     curves: _Curves = {
         (index, metric, split): curve
-        for index, of_one in enumerate(trainings)
+        for index, repeats in enumerate(trainings)
         for metric in METRICS[score.is_accuracy :]
         for split in SPLITS
-        if (curve := _curve(of_one, metric, split))
+        if (curve := _curve(repeats, metric, split))
     }
     if not curves:
         return None
-    every = [training for of_one in trainings for training in of_one]
+    pairs = [training for repeats in trainings for training in repeats]
     caption = (
         "Solid lines are validation, dashed lines training. Training is measured with dropout "
         "on, so it can be below validation."
     )
-    if any(len(of_one) > 1 for of_one in trainings):
+    if any(len(repeats) > 1 for repeats in trainings):
         caption += (
             axes.OF_REPEATS if len(named) <= MOST_BANDS else " Lines are means over repeats."
         )
     if score.is_stressed and any(metric == "score" for _, metric, _ in curves):
         caption += f" Dots mark the epochs in which the {score.title} was measured."
     caption += left_out
-    if len({repeat.n_epochs for repeat, _ in every}) > 1:
+    if len({repeat.n_epochs for repeat, _ in pairs}) > 1:
         caption += " Trainings end at different epochs: each epoch includes those that reached it."
     if len({c.config.loss for _, c in named}) > 1:
         caption += " Configurations with different loss functions have losses on different scales."
-    if n_gone := sum(run is None for _, run in every):
+    if n_missing := sum(run is None for _, run in pairs):
         caption += (
-            f" The run files of {n_gone} of {len(every)} trainings are missing: only their "
-            f"validation {score.title} is left."
+            f" The run files of {n_missing} of {len(pairs)} trainings are missing: only their "
+            f"validation {score.title} is available."
         )
     caption += " Click a name in the legend to hide it."
     return Plot("curves", "Curves", caption, (_draw(curves, [name for name, _ in named], score),))
 
 
 def _curve(trainings: Sequence[_Training], metric: Metric, split: Split) -> _Curve:
-    """Return a metric by epoch over the repeats that reached it; empty if it is no curve."""
-    repeats = [found for one in trainings if (found := _values(*one, metric, split))]
+    """Return a metric by epoch over the repeats that reached it; empty for a single point."""
+    repeats = [values for pair in trainings if (values := _values(*pair, metric, split))]
     curve = []
     for epoch in range(max(map(len, repeats), default=0)):
         reached = [values[epoch] for values in repeats if epoch < len(values)]
         finite = [value for value in reached if math.isfinite(value)] or [math.nan]
         curve.append((math.fsum(finite) / len(finite), min(finite), max(finite)))
-    # A score that was measured in one epoch is no curve.
+    # A score that was measured in a single epoch has no curve.
     n_measured = sum(math.isfinite(mean) for mean, *_ in curve)
     return curve if n_measured > (metric == "score") else ()
 

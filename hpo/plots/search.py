@@ -27,7 +27,7 @@ MAX_PRUNED: Final = 200
 MAX_SLICED: Final = 240
 MAX_COLUMNS: Final = 6
 MAX_LETTERS: Final = 25
-"""That fit next to each other below a small figure."""
+"""The most columns of a small figure, and the most letters of their horizontal labels."""
 MIN_CONFIGURATIONS: Final = 10
 # PED-ANOVA compares the best with all; its documentation recommends at least five best.
 _N_BEST: Final = 5
@@ -45,32 +45,32 @@ def plot_history(summary: StudySummary) -> Plot | None:
     """Plot the scores in order, by state, and the best so far; None without a score.
 
     A finalist has two points: its score in the search and that of its new repeats. If there are
-    very many points, some are left out; the best so far still covers all.
+    very many points, some are left out, but the line of the best score includes them.
     """
     score = summary.record.score
-    every = [(c, *found) for c in summary.configurations if (found := _state(c, score))]
-    if not every:
+    points = [(c, *entry) for c in summary.configurations if (entry := _state(c, score))]
+    if not points:
         return None
 
     def rank(point: tuple[Configuration, str, float, str]) -> tuple[float, ...]:
         return point[0] is summary.best, score.rank(point[2])
 
-    scored = [point for point in every if point[1] != "pruned"]
-    pruned = [point for point in every if point[1] == "pruned"]
+    scored = [point for point in points if point[1] != "pruned"]
+    pruned = [point for point in points if point[1] == "pruned"]
     dots, dots_left_out = axes.thinned(scored, rank, most=MAX_SCORES, noun="scores")
     crosses, crosses_left_out = axes.thinned(pruned, rank, most=MAX_PRUNED, noun="crosses")
     best: list[tuple[int, float]] = []
-    for c, state, value, _ in every:
+    for c, state, value, _ in points:
         if state == "complete" and (not best or score.rank(value) > score.rank(best[-1][1])):
             best.append((c.number, value))
     places: dict[str, list[tuple[int, float, str]]] = {state: [] for state in _LOOKS}
-    for c, state, value, said in sorted([*dots, *crosses], key=lambda point: point[0].number):
-        text = axes.lines(axes.name_of(summary, c), said, *params_lines(c.params))
+    for c, state, value, note in sorted([*dots, *crosses], key=lambda point: point[0].number):
+        text = axes.lines(axes.name_of(summary, c), note, *params_lines(c.params))
         places[state].append((c.number, value, text))
     for member in summary.finalists.members if summary.finalists else ():
         if member.fresh and member.fresh.mean is not None:
-            said = f"retrained: {axes.score_text(member.fresh, score)}"
-            text = axes.lines(member.tag, said)
+            note = f"retrained: {axes.score_text(member.fresh, score)}"
+            text = axes.lines(member.tag, note)
             places["finalist"].append((member.number, member.fresh.mean, text))
 
     last = summary.configurations[-1].number
@@ -78,7 +78,7 @@ def plot_history(summary: StudySummary) -> Plot | None:
     margin = 0.5 + 0.01 * last
     span = (1 - margin, last + margin)
     figure.update_xaxes(axes.count_axis(*span))
-    values = [value for of_one in places.values() for _, value, _ in of_one]
+    values = [value for marks in places.values() for _, value, _ in marks]
     axes.set_scores(figure, score, values, summary.shown_baselines, span)
     if best:
         numbers, steps = zip(*best, strict=True)
@@ -105,7 +105,7 @@ def plot_history(summary: StudySummary) -> Plot | None:
         caption += f" Crosses ({len(pruned)}) were stopped early, at their last score."
     caption += dots_left_out + crosses_left_out
     if places["finalist"]:
-        caption += " Diamonds are the means of the retrained finalists, free of that luck."
+        caption += " Diamonds are the means of the retrained finalists, without that luck."
     return Plot("history", "History", caption, (figure,))
 
 
@@ -117,25 +117,25 @@ def _state(configuration: Configuration, score: Score) -> tuple[str, float, str]
         if last is None or not math.isfinite(last):
             return None
         return "pruned", last, f"pruned in epoch {repeat.n_epochs} at {score.text(last)}"
-    found = configuration.score
-    if found is None or found.mean is None:
+    interval = configuration.score
+    if interval is None or interval.mean is None:
         return None
     state = "complete" if configuration.state == "complete" else "unfinished"
-    return state, found.mean, axes.score_text(found, score)
+    return state, interval.mean, axes.score_text(interval, score)
 
 
 def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
     """Plot PED-ANOVA importances over configuration means; None for one parameter.
 
-    Repeats of a configuration count once: as separate trials they would distort what was tried
-    most. If importances would be meaningless, the caption says why.
+    The repeats of a configuration count as one trial, so that all configurations have the same
+    weight. If there are too few scores, the caption explains it instead.
     """
     if len(summary.record.names) < 2:
         return None
     scored = [c for c in summary.configurations if c.searched is not None]
     n = len(scored)
     values = {name: {c.params.get(name) for c in scored} for name in summary.record.names}
-    varied = [name for name, of_one in values.items() if len(of_one) > 1]
+    varied = [name for name, distinct in values.items() if len(distinct) > 1]
     key, title = "importances", "Importance of the parameters"
     if n < MIN_CONFIGURATIONS or len(varied) < 2 or len({c.searched for c in scored}) == 1:
         reason = (
@@ -154,7 +154,7 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
         drawn_from, mean = first.distributions, c.searched
         means.add_trial(create_trial(params=first.params, distributions=drawn_from, value=mean))
     with warnings.catch_warnings():
-        # A rare conditional parameter raises a warning; the caption says so instead.
+        # Optuna warns about rare conditional parameters; the caption lists them instead.
         warnings.simplefilter("ignore", UserWarning)
         shares = optuna.importance.get_param_importances(means, evaluator=evaluator, params=varied)
     n_active = {name: sum(name in c.params for c in scored) for name in shares}
@@ -191,7 +191,7 @@ def plot_slices(summary: StudySummary) -> Plot | None:
     if summary.record.kind != "search" or not scored:
         return None
     shown, left_out = axes.thinned(
-        scored, lambda one: summary.full_rank(one[0]), most=MAX_SLICED, noun="configurations"
+        scored, lambda item: summary.full_rank(item[0]), most=MAX_SLICED, noun="configurations"
     )
     axis = axes.score_axis(score, [mean for _, mean in shown]) | {"title_text": score.title}
     figures = []
@@ -201,7 +201,7 @@ def plot_slices(summary: StudySummary) -> Plot | None:
         if parameter.name not in summary.record.names or not is_varied:
             continue
         figure = axes.empty(height=250, x_title=parameter.name)
-        # Fitting the margins to the labels would take half of the time of drawing a page.
+        # Automatic margins would take half of the time to draw a page.
         figure.update_layout(margin={"l": 60, "r": 16, "t": 10, "b": 50}, font_size=11)
         figure.update_yaxes(nticks=6).update_yaxes(axis, automargin=False)
         places = _place(figure, parameter, [c.params[parameter.name] for c, _ in active])
@@ -234,9 +234,9 @@ def _place(figure: Figure, parameter: Parameter, values: list[Scalar]) -> list[f
         columns = list(map(value_text, labels))
         figure.update_xaxes(axes.label_axis(columns), automargin=False)
         if sum(map(len, columns)) > MAX_LETTERS:
-            # Turned to the left: at the right edge, plotly would leave out the last one.
+            # Labels turned to the right would lose the last one at the edge of the figure.
             figure.update_xaxes(automargin=True, tickangle=-30)
-        # The golden ratio spreads points over the column of a value, the same way each time.
+        # The golden ratio spreads points over the column of a value reproducibly.
         return [
             columns.index(value_text(value)) + (i * 0.618 % 1 - 0.5) * 0.5
             for i, value in enumerate(values)

@@ -16,8 +16,8 @@ from hpo.tables import count
 class StressInfo:
     """The metric by repeat under each change, the worst change first.
 
-    `unchanged` is its mean over the same repeats on the unchanged images; `n_missing` more repeats
-    have no recorded battery.
+    `unchanged` is its mean over the same repeats on the unchanged images. `n_missing` counts the
+    repeats without a recorded battery.
     """
 
     name: str
@@ -50,14 +50,14 @@ class StressInfo:
 def stress_info(summary: StudySummary, runs: RunStore) -> StressInfo | None:
     """Gather the battery of the best configuration; None if none is recorded.
 
-    For a winner of the finalists, the new repeats count.
+    For a winner of the finalists, these are the new repeats.
     """
     best, score = summary.best, summary.record.score.plain
     read = [runs.read(r.run) for r in best.judged] if best else []
     stressed = [run for run in read if run is not None and run.stress]
     if best is None or not stressed:
         return None
-    # Older batteries may have other changes: the common ones are compared.
+    # Older batteries may have other changes, so only the common ones are compared.
     scores = {
         change: tuple(run.stress[change][score.metric] for run in stressed)
         for change in stressed[0].stress

@@ -48,7 +48,7 @@ def plot_sweep(summary: StudySummary) -> Plot | None:
         if configuration.scores:
             groups.setdefault(_group(configuration, others), []).append(configuration)
 
-    score, drawn = summary.record.score, [c for of_one in groups.values() for c in of_one]
+    score, drawn = summary.record.score, [c for group in groups.values() for c in group]
     figure = axes.empty(height=420 + 12 * len(groups), x_title=first)
     figure.update_xaxes(axes.label_axis(values))
     ends = [end for c in drawn if c.score for end in (c.score.low, c.score.high)]
@@ -61,8 +61,8 @@ def plot_sweep(summary: StudySummary) -> Plot | None:
         placed = []
         for configuration in configurations:
             value = _value(configuration, first)
-            called = ", ".join(filter(None, [f"{first} {value}", group]))
-            placed.append((values.index(value) + offset, called, configuration))
+            name_text = ", ".join(filter(None, [f"{first} {value}", group]))
+            placed.append((values.index(value) + offset, name_text, configuration))
         legend = axes.label(group) if len(groups) > 1 else None
         _add_series(figure, placed, score, index, slot=slot, legend=legend, is_joined=not others)
 
@@ -161,20 +161,20 @@ def _add_series(
     """
     repeats, means, halves = [], [], []
     joined: dict[int, list[tuple[float, float]]] = {}
-    for center, called, configuration in placed:
+    for center, name_text, configuration in placed:
         scored = [(r.number, r.score) for r in configuration.repeats if r.score is not None]
         n = len(scored)
         for place, (repeat, value) in enumerate(scored):
             x = center if n == 1 else center + slot * (0.12 + 0.3 * place / (n - 1))
             joined.setdefault(repeat, []).append((x, value))
-            text = axes.lines(called, f"repeat {repeat}: {score.text(value)}")
+            text = axes.lines(name_text, f"repeat {repeat}: {score.text(value)}")
             repeats.append((x, value, text))
-        found = configuration.score
-        if found and found.mean is not None and found.low is not None and found.high is not None:
-            means.append((center, found.mean, axes.lines(called, axes.score_text(found, score))))
-            # An interval ends where scores end, so its two halves may differ.
-            both = (found.high - found.mean, found.mean - found.low)
-            halves.append(both if score.range_text(found) else (0.0, 0.0))
+        ci = configuration.score
+        if ci and ci.mean is not None and ci.low is not None and ci.high is not None:
+            means.append((center, ci.mean, axes.lines(name_text, axes.score_text(ci, score))))
+            # Intervals are limited to valid scores, so the two halves may differ.
+            both = (ci.high - ci.mean, ci.mean - ci.low)
+            halves.append(both if score.range_text(ci) else (0.0, 0.0))
     look = {"color": axes.color(index, alpha=0.25), "width": 1}
     for line in joined.values() if is_joined else ():
         places, scores = zip(*line, strict=True)

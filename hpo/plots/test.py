@@ -15,35 +15,35 @@ MAX_CURVES: Final = len(axes.PALETTE)
 def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plot]:
     """Plot ROC and calibration on the test set, in the `colors` of other figures, by name.
 
-    Among many configurations, those with the best validation accuracy are shown: the test has no
-    part in that choice. More than two classes have a confusion matrix of the best, and no ROC.
+    If there are many, the configurations with the best validation accuracy are shown. With more
+    than two classes, ROC is replaced by the confusion matrix of the best configuration.
     """
     n, every = len(evaluation.configurations), evaluation.columns()
     best = sorted(evaluation.configurations, key=_validation_accuracy, reverse=True)[:MAX_CURVES]
-    names = {one.name for one in (*best, *every[n:])}
+    names = {evaluated.name for evaluated in (*best, *every[n:])}
     free = (index for index in range(2 * MAX_CURVES) if index not in colors.values())
     shown = [
-        (one, colors[one.name] if one.name in colors else next(free))
-        for one in every
-        if one.name in names
+        (evaluated, colors[evaluated.name] if evaluated.name in colors else next(free))
+        for evaluated in every
+        if evaluated.name in names
     ]
     left_out = ""
     if len(best) < n:
-        left_out = f" Of {n} configurations, the {len(best)} best on validation are shown."
+        left_out = f" Of {n} configurations, the best {len(best)} on validation are shown."
     negative, positive, *others = evaluation.classes
     is_of_two = not others
     caption = (
-        f"The share of {positive} images that are found against the share of {negative} images "
-        f"that are called {positive}, as the threshold falls from 1 to 0. The marks show the "
+        f"The share of {positive} images classified as {positive} against the share of {negative} "
+        f"images classified as {positive}, as the threshold falls from 1 to 0. The marks show the "
         f"threshold {evaluation.threshold}; the long-dashed line is chance."
     )
-    if any(len(one.thresholds) > 1 for one, _ in shown):
+    if any(len(evaluated.thresholds) > 1 for evaluated, _ in shown):
         caption += axes.OF_REPEATS
-    figure = _square("chance", "false alarms: 1 - specificity", "sensitivity")
-    for one, index in shown:
-        if one.roc:
-            _add_roc(figure, one, one.roc, index)
-    if any(one.roc for one, _ in shown):
+    figure = _square("chance", "false positive rate (1 - specificity)", "sensitivity")
+    for evaluated, index in shown:
+        if evaluated.roc:
+            _add_roc(figure, evaluated, evaluated.roc, index)
+    if any(evaluated.roc for evaluated, _ in shown):
         yield Plot("roc", "ROC", caption + left_out, (figure,))
     share = f"share of {positive}" if is_of_two else "share of correct predictions"
     caption = (
@@ -51,12 +51,12 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
         "repeats. On the long-dashed line they are equal; below it the probability is too high. "
         "Larger points hold more predictions."
     )
-    what = positive if is_of_two else "the predicted class"
+    title = positive if is_of_two else "the predicted class"
     figure = _square(
-        "calibrated", axes.lines(f"predicted probability of {what}"), axes.lines(share)
+        "calibrated", axes.lines(f"predicted probability of {title}"), axes.lines(share)
     )
-    for one, index in shown:
-        _add_calibration(figure, one, index)
+    for evaluated, index in shown:
+        _add_calibration(figure, evaluated, index)
     yield Plot("calibration", "Calibration", caption + left_out, (figure,))
     if not is_of_two:
         yield _plot_confusion(best[0], list(evaluation.classes))
@@ -66,11 +66,11 @@ def _validation_accuracy(evaluated: Evaluated) -> float:
     return (evaluated.metrics["accuracy"].mean or 0.0) + (evaluated.gap["accuracy"].mean or 0.0)
 
 
-def _plot_confusion(one: Evaluated, classes: list[str]) -> Plot:
+def _plot_confusion(evaluated: Evaluated, classes: list[str]) -> Plot:
     """Plot the confusion matrix, the mean over repeats."""
-    n = len(one.trials)
+    n = len(evaluated.trials)
     labels = [axes.label(name) for name in classes]
-    shares = [[cell / max(1, sum(row)) for cell in row] for row in one.confusion]
+    shares = [[cell / max(1, sum(row)) for cell in row] for row in evaluated.confusion]
     figure = axes.empty(height=460, x_title="predicted class", y_title="true class")
     figure.add_trace(
         Heatmap(
@@ -79,16 +79,16 @@ def _plot_confusion(one: Evaluated, classes: list[str]) -> Plot:
             z=shares,
             zmin=0,
             zmax=1,
-            text=[[f"{cell / n:.4g}" for cell in row] for row in one.confusion],
+            text=[[f"{cell / n:.4g}" for cell in row] for row in evaluated.confusion],
             texttemplate="%{text}",
-            hovertemplate="%{y} called %{x}: %{text} images, %{z:.1%} of them<extra></extra>",
+            hovertemplate="%{y} classified as %{x}: %{text} images (%{z:.1%})<extra></extra>",
             colorscale=[[0, axes.color(0, alpha=0.0)], [1, axes.color(0, alpha=0.6)]],
             showscale=False,
         )
     )
     figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False, autorange="reversed")
     caption = (
-        f"The test images by true and predicted class, of {one.name}, the best on validation"
+        f"The test images by true and predicted class, of {evaluated.name}, the best on validation"
         f"{', mean over its repeats' if n > 1 else ''}. Correct predictions are on the diagonal."
     )
     return Plot("confusion", "Confusion matrix", caption, (figure,))
@@ -102,7 +102,7 @@ def _add_roc(figure: Figure, evaluated: Evaluated, roc: Roc, index: int) -> None
     )
     if roc.low != roc.high:
         figure.add_trace(axes.band(roc.false_alarms, roc.low, roc.high, index, alpha=0.14))
-    hover = f"{name}<br>%{{x:.0%}} false alarms: %{{y:.1%}} found"
+    hover = f"{name}<br>false positive rate %{{x:.0%}}, sensitivity %{{y:.1%}}"
     legend = f"{name}, AUROC {auroc:.3f}"
     figure.add_trace(axes.line(roc.false_alarms, roc.mean, index, name=legend, hover=hover))
     text = f"{name}<br>sensitivity {sensitivity:.3f}, specificity {specificity:.3f}"
@@ -113,18 +113,18 @@ def _add_roc(figure: Figure, evaluated: Evaluated, roc: Roc, index: int) -> None
 def _add_calibration(figure: Figure, evaluated: Evaluated, index: int) -> None:
     """Add a line with a point per bin that holds predictions."""
     bins, name = evaluated.calibration, axes.label(evaluated.name)
-    total = sum(one.n for one in bins)
+    total = sum(bin_.n for bin_ in bins)
     error = evaluated.metrics["calibration_error"].mean or 0.0
     trace = axes.line(
-        [one.predicted for one in bins],
-        [one.observed for one in bins],
+        [bin_.predicted for bin_ in bins],
+        [bin_.observed for bin_ in bins],
         index,
         name=f"{name}, error {error:.3f}",
         hover=f"{name}<br>predicted %{{x:.1%}}, observed %{{y:.1%}}<br>%{{text}} predictions",
     )
-    sizes = [6 + 14 * (one.n / total) ** 0.5 for one in bins]
+    sizes = [6 + 14 * (bin_.n / total) ** 0.5 for bin_ in bins]
     marker = axes.marker(index, size=12) | {"size": sizes}
-    text = [one.n for one in bins]
+    text = [bin_.n for bin_ in bins]
     figure.add_trace(trace.update(mode="lines+markers", marker=marker, text=text))
 
 

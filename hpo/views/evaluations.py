@@ -95,9 +95,9 @@ def _confusion_rows(classes: Sequence[str], shown: Sequence[Evaluated]) -> Itera
     """Yield a row per cell of the confusion matrix, the mean over repeats."""
     yield Row(("images", *("" for _ in shown)), "heading")
     for label, name in enumerate(classes):
-        for answer, called in enumerate(classes):
+        for answer, predicted in enumerate(classes):
             counts = (f"{c.confusion[label][answer] / len(c.thresholds):.4g}" for c in shown)
-            yield Row((f"{name} called {called}", *counts))
+            yield Row((f"{name} classified as {predicted}", *counts))
 
 
 def _row(name: str, intervals: Sequence[Interval | None], scale: float, form: str) -> Row:
@@ -152,7 +152,7 @@ def confusion_text(classes: Mapping[str, int], confusion: Confusion, n_models: i
     for label, (name, row) in enumerate(zip(names, confusion, strict=True)):
         right = row[label] / n_models
         wrong = [
-            f"{n / n_models:.4g} called {other}"
+            f"{n / n_models:.4g} as {other}"
             for other, n in zip(names, row, strict=True)
             if n and other != name
         ]

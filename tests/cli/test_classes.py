@@ -70,7 +70,7 @@ def test_three_classes_are_trained_evaluated_predicted_and_exported(
     shown = hpo("evaluate", "g")
     assert "6 class 0, 6 class 1 and 6 class 2 images\n" in shown.out
     assert "sensitivity" not in shown.out
-    assert re.search(r"class 0 called class 2 +│ +[0-9.]+ +│", shown.out)
+    assert re.search(r"class 0 classified as class 2 +│ +[0-9.]+ +│", shown.out)
     assert "log loss" in shown.out
     page = (tmp_path / "studies" / "g" / "report.html").read_text()
     assert "share of correct predictions" in page
