@@ -28,7 +28,7 @@ _SIDE: Final = 160
 def read_xrays(
     summary: StudySummary, runs: RunStore, dataset: Dataset
 ) -> Iterator[tuple[str, str, Sequence[Picture]]]:
-    """Yield a heading, a sentence and pictures for each kind of the best configuration."""
+    """Yield the kinds of pictures of the best configuration: heading, sentence and pictures."""
     best = summary.best
     found = [(r.fold, runs.read(r.run)) for r in best.judged] if best else []
     done = [(fold, run) for fold, run in found if run and run.names_images]
