@@ -330,7 +330,7 @@ def train(session: Session, *, is_quiet: bool) -> Tally:
             "search": goal.n_repeats * (len(cells) if cells else goal.n_trials),
             "finalists": goal.n_final_repeats * n_fresh,
         }
-    for trial in read_trials(session.study, session.record).ours:
+    for trial in read_trials(session.study, session.record).own:
         if trial.state.name in ("COMPLETE", "PRUNED"):
             tally.done[_phase(job_of(trial), goal.n_repeats)] += 1
         # A pruned trial has a value too: the last reported score.

@@ -166,7 +166,7 @@ def _find(plan: Plan) -> optuna.Study | None:
 
 def _of_grid(record: StudyRecord, goal: Goal, trials: Trials, runs: RunStore) -> _Work:
     jobs = grid_jobs(record, goal.n_repeats)
-    read = [job_of(trial) for trial in trials.ours if trial.state == TrialState.COMPLETE]
+    read = [job_of(trial) for trial in trials.own if trial.state == TrialState.COMPLETE]
     done = {(job.config.identity(), job.repeat) for job in read}
     missing = [job for job in jobs if (job.config.identity(), job.repeat) not in done]
     lacking = [job for job in missing if not runs.has(run_key(record, job))]
@@ -184,7 +184,7 @@ def _of_grid(record: StudyRecord, goal: Goal, trials: Trials, runs: RunStore) ->
 def _of_search(record: StudyRecord, goal: Goal, trials: Trials) -> _Work:
     progress = SearchProgress(trials, record, goal, all_cells(record, goal))
     n_left, cells = progress.n_left, progress.cells
-    n_done = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials.ours)
+    n_done = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials.own)
     counts = progress.n_wanted, n_done + n_left, n_done, 0
     if not n_left or cells is not None:
         return counts, [cell.config for cell in cells or () if n_left]

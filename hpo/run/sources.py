@@ -65,9 +65,9 @@ class GridSource:
         `running` are the ids of trials in training, which are not handed out again.
         """
         trials = read_trials(self.study, self.record)
-        if found := start_open(self.study, self.record, trials.ours, running):
+        if found := start_open(self.study, self.record, trials.own, running):
             return found
-        missing = self._missing(trials.ours)
+        missing = self._missing(trials.own)
         for trial, cell in trials.enqueued:
             job = next((job for job in missing if job.ordinal == cell.ordinal), None)
             if job and (found := start_enqueued(self.study, self.record, trial, job)):
@@ -76,7 +76,7 @@ class GridSource:
 
     def n_left(self) -> int:
         """Return the number of missing, waiting or running trials."""
-        trials = read_trials(self.study, self.record).ours
+        trials = read_trials(self.study, self.record).own
         return len(self._missing(trials)) + sum(not trial.state.is_finished() for trial in trials)
 
     @cached_property
@@ -134,7 +134,7 @@ class SearchSource:
         """
         trials = read_trials(self.study, self.record)
         progress = self._progress(trials)
-        found = start_open(self.study, self.record, trials.ours, running)
+        found = start_open(self.study, self.record, trials.own, running)
         if not found and (missing := self._missing(progress)):
             found = start(self.study, self.record, missing[0])
         found = found or self._proposal(progress, trials)

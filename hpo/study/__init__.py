@@ -1,4 +1,4 @@
-"""A study in the database, as records: only these modules know its attributes.
+"""A study in the database, as records: only these modules read and write its attributes.
 
 record       the request and the goal, checked when they are read
 study        creating, opening and checking studies

@@ -60,14 +60,14 @@ def fold_answers(
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     if name != REGRESSION:
         model = DummyClassifier(strategy="prior")
-    known: dict[bytes, Probabilities] = {}
+    by_split: dict[bytes, Probabilities] = {}
     answered = list[tuple[Indices, Probabilities]]()
     for fold in map(data.fold, folds):
         key = fold.validation.tobytes()
-        if key not in known:
-            if len(known) == _MOST_FOLDS:
+        if key not in by_split:
+            if len(by_split) == _MOST_FOLDS:
                 break
-            # A second thread slows such small products down, on a busy machine fortyfold.
+            # A second thread slows products this small, by a factor of forty on a busy machine.
             with threadpool_limits(1), warnings.catch_warnings():
                 # Nearly converged is good enough for a baseline.
                 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -75,6 +75,6 @@ def fold_answers(
             images = np.concatenate([fold.validation, test])
             p = np.zeros((len(images), data.n_classes))
             p[:, model.classes_] = model.predict_proba(pixels[images].astype(np.float32))
-            known[key] = p[:, 1] if data.n_classes == 2 else p
-        answered.append((fold.validation, known[key]))
+            by_split[key] = p[:, 1] if data.n_classes == 2 else p
+        answered.append((fold.validation, by_split[key]))
     return answered

@@ -62,7 +62,7 @@ def read_study(
     the recorded smallest difference, and `weights` the weights whose scores are compared.
 
     Raises:
-        StudyError: there is none of this name.
+        StudyError: no study has this name.
         StorageError: the database cannot be read.
         DataError: the data are not at `moved_data`, or differ.
     """
@@ -71,7 +71,7 @@ def read_study(
     opened = open_storage(storage, create=False)
     study, runs = studies.open_study(opened, name), RunStore(runs_folder(storage))
     summary = summarize(study, runs=runs, margin=margin, weights=weights)
-    if summary.count("running"):  # Of a living process, or of one that was killed.
+    if summary.count("running"):  # The driver may be running or killed.
         summary = replace(summary, driver=driver_of(opened, study.study_name))
     return StoredStudy(
         study=study, summary=summary, runs=runs, folder=study_folder(storage, study.study_name)
@@ -88,10 +88,10 @@ def summarize(
 ) -> StudySummary:
     """Read a study and gather its trials by configuration, in their order of creation.
 
-    With `runs`, configurations are compared by their runs in the run store; with `margin`, by
-    another smallest difference that matters than the recorded one; with `weights`, by the scores
-    of those. If it does not compare, means have no interval, because importing SciPy takes as
-    long as everything else in a list.
+    With `runs`, configurations are compared by their runs in the run store. `margin` replaces the
+    recorded smallest difference that matters, and `weights` the weights whose scores are compared.
+    Without `compares`, means have no interval, because importing SciPy would double the time of a
+    list of studies.
 
     Raises:
         StudyError: hpo did not create it, or it is damaged.
@@ -100,14 +100,14 @@ def summarize(
     record, goal = studies.read_record(study), studies.read_goal(study)
     baselines = studies.read_baselines(study)
     record, openings = record.judged_by(margin, weights), read_openings(study)
-    found = read_trials(study, record)
+    all_trials = read_trials(study, record)
     is_grid = record.kind == "grid"
     try:
         cells = spaces.cells(record.space, record.names) if is_grid else []
     except HpoError as problem:
         raise studies.damaged(study, "hpo", problem) from None
-    of_reports = [t for t in found.ours if t.user_attrs.get("report")]
-    trials = [t for t in found.ours if not t.user_attrs.get("report")]
+    of_reports = [t for t in all_trials.own if t.user_attrs.get("report")]
+    trials = [t for t in all_trials.own if not t.user_attrs.get("report")]
     order = {cell.config.identity(): i for i, cell in enumerate(cells)}
     make = partial(_configuration, record=record, goal=goal, has_interval=compares)
     by_identity = _gather(trials, make, order=order)
@@ -115,7 +115,7 @@ def summarize(
     finalists = _finalists(by_identity, trials, record, goal, runs, compares=compares)
     reports = dict(sorted(_gather(of_reports, make, order={}).items()))
     if is_grid:
-        # Running, waiting, or not yet in the study.
+        # Open trainings are running, waiting, or not yet in the study.
         repeats = [r for c in configurations for r in c.repeats]
         n_there = sum(r.repeat < goal.n_repeats for r in repeats)
         n_open = sum(r.state in ("running", "waiting") for r in repeats)
@@ -125,8 +125,8 @@ def summarize(
         verdict = compare(named, record, runs=runs, n_looks=goal.n_looks, is_unfinished=lacks)
     else:
         verdict = None
-        n_open = SearchProgress(found, record, goal, all_cells(record, goal)).n_left
-    surplus = [] if n_open else [trial.number for trial, _ in found.enqueued]
+        n_open = SearchProgress(all_trials, record, goal, all_cells(record, goal)).n_left
+    surplus = [] if n_open else [trial.number for trial, _ in all_trials.enqueued]
     page = study_folder(url_of(study), study.study_name) / "report.html"
     return StudySummary(
         name=study.study_name,
@@ -142,12 +142,12 @@ def summarize(
         report_pairs=_report_pairs(reports, finalists, record, goal, runs) if compares else (),
         openings=openings,
         processors=studies.read_processors(study),
-        begun=min((t.datetime_start for t in found.ours if t.datetime_start), default=None),
-        damaged=tuple(found.damaged),
+        begun=min((t.datetime_start for t in all_trials.own if t.datetime_start), default=None),
+        damaged=tuple(all_trials.damaged),
         report=str(page) if page.is_file() else None,
         n_open=n_open,
-        foreign=tuple(found.foreign),
-        left_alone=tuple(sorted({*found.left_alone, *surplus})),
+        foreign=tuple(all_trials.foreign),
+        left_alone=tuple(sorted({*all_trials.left_alone, *surplus})),
     )
 
 
@@ -156,14 +156,14 @@ def summarize_all(
 ) -> tuple[dict[int, StudySummary], dict[str, str], int]:
     """Read every study of hpo by its number among all studies, oldest first, like `summarize`.
 
-    Also returned are the faults of unreadable studies, by name, and the number of studies of other
-    programs.
+    Also return the faults of unreadable studies, by name, and the number of studies that other
+    programs created.
     """
     summaries, unreadable, n_foreign = {}, {}, 0
     for number, name in enumerate(storage.study_names(), start=1):
         try:
             study = optuna.load_study(study_name=name, storage=storage)
-            if studies.is_ours(study):
+            if studies.is_of_hpo(study):
                 summaries[number] = summarize(study, compares=compares)
             else:
                 n_foreign += 1
@@ -175,14 +175,11 @@ def summarize_all(
 def _gather(
     trials: Sequence[FrozenTrial], make: _Make, *, order: Mapping[str, int]
 ) -> dict[str, Configuration]:
-    """Return the configurations by identity, a grid's in its order and others by ordinal.
-
-    Course networks are named instead.
-    """
+    """Return configurations by identity, course networks by name, as ordered or by ordinal."""
     read: dict[str, tuple[str, TrainingConfig]] = {}
     by_name: dict[str, tuple[TrainingConfig, list[FrozenTrial]]] = {}
     for trial in trials:
-        # Reading a configuration takes longer than finding that it was read before.
+        # Reading a configuration is slower than looking up one that was read before.
         text = str(trial.user_attrs["config"])
         if text not in read:
             config = TrainingConfig.from_mapping(trial.user_attrs["config"])
@@ -190,9 +187,9 @@ def _gather(
         identity, config = read[text]
         name = trial.user_attrs.get("report") or identity
         by_name.setdefault(name, (config, []))[1].append(trial)
-    made = {name: make(*of_one) for name, of_one in by_name.items()}
-    ordered = sorted(made, key=lambda one: (order.get(one, len(order)), made[one].number))
-    return {one: made[one] for one in ordered}
+    made = {name: make(*parts) for name, parts in by_name.items()}
+    ordered = sorted(made, key=lambda name: (order.get(name, len(order)), made[name].number))
+    return {name: made[name] for name in ordered}
 
 
 def _configuration(

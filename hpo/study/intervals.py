@@ -20,7 +20,7 @@ from hpo.training.engine import Run, predicted
 
 Name = TypeVar("Name", bound=Hashable)
 
-# 100 configurations have 4,950 pairs; 2,000 would have two million, which nobody reads.
+# 100 configurations have 4,950 pairs; 2,000 would have two million, too many to read.
 _MOST_COMPARED: Final = 100
 _N_BEST: Final = 15
 # Learning rates up to this share of the highest hardly change the weights.
@@ -36,10 +36,10 @@ _TITLES: Final[Mapping[ScoredWeights | None, str]] = {
 def mean_score(
     repeats: Iterable[Repeat], record: StudyRecord, *, has_interval: bool = True
 ) -> stats.Interval | None:
-    """Return the mean of complete scores; its interval is cut where scores end.
+    """Return the mean of complete scores; its interval is limited to valid scores.
 
-    With few repeats it may exceed that range: scores are never below 0, shares never above 1. If
-    all repeats are equal, the interval of a share has the width that its images allow.
+    With few repeats it may exceed them: scores are never below 0, shares never above 1. The
+    interval of a share is at least as wide as the Wilson interval of its images.
     """
     complete = [r for r in repeats if r.state == "complete" and r.score is not None]
     if not complete:
@@ -53,7 +53,7 @@ def mean_score(
     if not record.score.kind.is_share:
         return replace(interval, low=max(0.0, interval.low))
     n_folds = len({r.fold % record.data.n_folds for r in complete})
-    # The changes of an image under stress are no further images.
+    # The changed copies of an image under stress are not further images.
     low, high = stats.wilson(interval.mean, max(1, record.data.n_validation * n_folds))
     return replace(
         interval, low=min(low, max(0.0, interval.low)), high=max(high, min(1.0, interval.high))
@@ -84,20 +84,20 @@ def compare(
     level = stats.level_of_looks(n_looks)
     is_large = pairs is None and len(repeats) > _MOST_COMPARED
     runs, most = (None, _N_BEST) if is_large else (runs, None)
-    found = compare_repeats(repeats, pairs, record, runs=runs, level=level, most=most)
+    comparison = compare_repeats(repeats, pairs, record, runs=runs, level=level, most=most)
     if n_looks > 1:
         looks = (
             f"The values are compared up to {n_looks} times, so each interval is a "
             f"{100 * level:.3g} % interval. Their joint level is 95 %."
         )
-        found = replace(found, basis=f"{found.basis} {looks}".strip())
-    said = tuple(
+        comparison = replace(comparison, basis=f"{comparison.basis} {looks}".strip())
+    pairs_so_far = tuple(
         replace(p, sentence=f"{label(p.a)} and {label(p.b)}: too few repeats so far.")
         if is_unfinished and p.n_pairs < 2
         else p
-        for p in found.pairs
+        for p in comparison.pairs
     )
-    return replace(found, pairs=said)
+    return replace(comparison, pairs=pairs_so_far)
 
 
 def compare_repeats(
@@ -114,7 +114,7 @@ def compare_repeats(
     `pairs` None means all, or among more than `most` configurations those of the best.
     """
     scores, answers, basis = gather_evidence(repeats, record.score, runs, record.weights)
-    found = stats.compare_sweep(
+    comparison = stats.compare_sweep(
         scores,
         pairs=pairs,
         most=most,
@@ -124,13 +124,13 @@ def compare_repeats(
         n_images=record.data.n_validation,
         answers=answers,
     )
-    said = [basis] if basis else []
+    sentences = [basis] if basis else []
     if record.data.has_own_validation and answers is None:
-        said.append("The results apply to these validation images only.")
+        sentences.append("The results apply to these validation images only.")
     if record.margin is not None:
         margin = margin_text(record.score.kind)
-        said.append(f"The smallest difference that matters is {margin} (--margin).")
-    return replace(found, basis=" ".join(said))
+        sentences.append(f"The smallest difference that matters is {margin} (--margin).")
+    return replace(comparison, basis=" ".join(sentences))
 
 
 def gather_evidence(
@@ -148,21 +148,21 @@ def gather_evidence(
     the requested score, all are compared by the score of the kept weights. Answers are available
     for accuracies if every run records its validation images.
     """
-    kept = {name: [r.score if r else None for r in of_one] for name, of_one in repeats.items()}
-    scored = [r for of_one in repeats.values() for r in of_one if r and r.score is not None]
+    own_scores = {name: [r.score if r else None for r in row] for name, row in repeats.items()}
+    scored = [r for row in repeats.values() for r in row if r and r.score is not None]
     if not scored or runs is None:
-        return kept, None, ""
-    found = {r.run: _read(runs, r.run, score) for r in scored}
-    by_run = {digest: run for digest, run in found.items() if run}
+        return own_scores, None, ""
+    runs_read = {r.run: _read(runs, r.run, score) for r in scored}
+    by_run = {digest: run for digest, run in runs_read.items() if run}
     if n_missing := sum(r.run not in by_run for r in scored):
         basis = (
             f"Compared by the {score.title} of the kept weights: {n_missing} of {len(scored)} "
             "trainings are not in the run store."
         )
-        return kept, None, basis
+        return own_scores, None, basis
     kinds = {run.weights for run in by_run.values()}
-    asked = weights and [_score_of(run, score, weights) for run in by_run.values()]
-    n_lacking = asked.count(None) if asked else 0
+    requested = weights and [_score_of(run, score, weights) for run in by_run.values()]
+    n_lacking = requested.count(None) if requested else 0
     if weights is None or n_lacking:
         weights = min(kinds) if len(kinds) == 1 else None
     if weights == "last" and kinds == {"last"}:
@@ -177,8 +177,7 @@ def gather_evidence(
     if n_lacking:
         basis += f" {n_lacking} of {len(by_run)} trainings lack a score of the other weights."
     scores = {
-        name: [value_of.get(r.run) if r else None for r in of_one]
-        for name, of_one in repeats.items()
+        name: [value_of.get(r.run) if r else None for r in row] for name, row in repeats.items()
     }
     answers = _answers(repeats, by_run, weights) if score.is_accuracy else None
     if score.is_accuracy and answers is None:
@@ -195,9 +194,9 @@ def settled_score(run: Run, score: Score) -> float | None:
     if run.kept_epoch < len(run.epochs):
         return score.of_run(run)
     rates = [epoch.learning_rate for epoch in run.epochs]
-    most = max(rates[-1], _SETTLED_RATE * max(rates))
+    highest = max(rates[-1], _SETTLED_RATE * max(rates))
     half = run.epochs[len(run.epochs) // 2 :]
-    last = takewhile(lambda epoch: epoch.learning_rate <= most, reversed(half))
+    last = takewhile(lambda epoch: epoch.learning_rate <= highest, reversed(half))
     measured = [s for s in map(score.of_epoch, last) if s is not None]
     return fmean(measured) if measured else score.of_run(run)
 
@@ -228,15 +227,15 @@ def _answers(
     n_repeats = max(map(len, repeats.values()))
     if len(repeats) * n_repeats * n_images > _MOST_ANSWERS:
         return None
-    right = np.full((len(repeats), n_repeats, n_images), np.nan)
+    is_correct = np.full((len(repeats), n_repeats, n_images), np.nan)
     patients = np.arange(n_images)
-    for i, of_one in enumerate(repeats.values()):
-        for j, repeat in enumerate(of_one):
+    for i, row in enumerate(repeats.values()):
+        for j, repeat in enumerate(row):
             if repeat is None or (run := runs.get(repeat.run)) is None:
                 continue
             images = list(run.validation_images)
-            kept = run.other if run.other and run.other.weights == weights else run
-            answers = predicted(np.array(kept.validation_probabilities))
-            right[i, j, images] = answers == np.array(run.validation_labels)
+            scored_run = run.other if run.other and run.other.weights == weights else run
+            answers = predicted(np.array(scored_run.validation_probabilities))
+            is_correct[i, j, images] = answers == np.array(run.validation_labels)
             patients[images] = run.validation_patients
-    return stats.Answers(right, patients)
+    return stats.Answers(is_correct, patients)

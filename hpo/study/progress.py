@@ -19,7 +19,7 @@ class SearchProgress:
     """The state of a search: the trials of each configuration, and of the course networks.
 
     `places` holds the trials by ordinal and repeat, the later of two attempts; `configurations`
-    the trials by ordinal, first repeat first, without those of finalists. `is_open` says that one
+    the trials by ordinal, first repeat first, without those of finalists. `is_open` is true if one
     of them is running or waiting. `cells` are all configurations of a small space (`all_cells`).
 
     Of `n_wanted` configurations, `n_tried` exist: a failed one is replaced if there are others,
@@ -32,12 +32,12 @@ class SearchProgress:
         self, trials: Trials, record: StudyRecord, goal: Goal, cells: list[Cell] | None
     ) -> None:
         self.record, self.goal, self.cells = record, goal, cells
-        self.of_search = [t for t in trials.ours if not t.user_attrs.get("report")]
+        self.of_search = [t for t in trials.own if not t.user_attrs.get("report")]
         self.is_open = any(
             not t.state.is_finished() and t.user_attrs["repeat"] < goal.n_repeats
             for t in self.of_search
         )
-        self.places = {place_of(t): t for t in trials.ours}
+        self.places = {place_of(t): t for t in trials.own}
         by_ordinal: dict[int, list[FrozenTrial]] = {}
         for (ordinal, repeat), trial in sorted(self.places.items(), key=lambda item: item[0]):
             if ordinal >= 0 and repeat < goal.n_repeats:
@@ -63,11 +63,11 @@ class SearchProgress:
 
     def _is_stalled(self) -> bool:
         """Whether the known configurations have not improved for too long."""
-        known = self.known_before(self.next_ordinal)
-        if not self.goal.patience or not all(map(self.has_ended, known)):
+        configurations = self.known_before(self.next_ordinal)
+        if not self.goal.patience or not all(map(self.has_ended, configurations)):
             return False
         scores = []
-        for trials in known:
+        for trials in configurations:
             values = [t.value for t in trials if t.value is not None]
             is_complete = trials[0].state == TrialState.COMPLETE
             scores.append(self.record.score.rank(fmean(values)) if is_complete else -math.inf)

@@ -47,8 +47,8 @@ class DataInfo:
     `notes` and `bits` are those of the data set; `classes` counts the images of each class that
     are not test (missing in older studies). `manifest` holds the description given on the command
     line. `n_named_folds` counts the folds that the source names, which are always the same.
-    `patients_by` says what identifies all patients, empty if they are unknown, None in older
-    studies.
+    `patients_by` describes what identifies all patients; it is empty if they are unknown, and None
+    in older studies.
     """
 
     path: str | None
@@ -131,13 +131,13 @@ class StudyRecord:
     """Everything that is fixed when a study is created.
 
     `names` are the swept or searched parameters. `sampler`, `pruner` and `window` belong to
-    searches: configuration k is decided by the results of those up to `k - window`, whatever the
-    cores, lanes and memory; the window of a grid is 0. `is_gpu_named` says that `device` is a
-    requested GPU, so that no other will do. `margin` is the smallest difference in the score that
-    matters, in points or plain as scores are printed; None for the default of the metric.
-    `weights` says whose scores are compared; None for the weights that each training scores.
-    `require` holds the lowest validation metrics of a winner, as shares. `model` is the file of a
-    custom model when the study was created: it is shown and never run.
+    searches: configuration k depends on the results of those up to `k - window`, and not on
+    cores, lanes and memory; the window of a grid is 0. `is_gpu_named` is true if the user
+    requested the GPU `device`, so that no other is used. `margin` is the smallest difference in
+    the score that matters, in points or plain as scores are printed; None for the default of the
+    metric. `weights` are those whose scores are compared; None for those that each training
+    scores. `require` holds the lowest validation metrics of a winner, as shares. `model` is the
+    file of a custom model when the study was created: it is shown and never run.
     """
 
     kind: Kind
@@ -175,12 +175,12 @@ class StudyRecord:
             SpaceError: the space is invalid.
         """
         if isinstance(document, dict) and isinstance(document.get("data"), dict):
-            # Before bits were recorded, all 16 were read.
+            # Older studies have no record of bits, and used all 16.
             document = document | {"data": {"bits": 16} | document["data"]}
         record = _RECORD.validate_json(json.dumps(document), strict=True)
         space, _ = record.space, record.score  # This checks metric and margin.
-        known = space.sweeps.keys() if record.kind == "grid" else {p.name for p in space.search}
-        if not known >= set(record.names):
+        allowed = space.sweeps.keys() if record.kind == "grid" else {p.name for p in space.search}
+        if not allowed >= set(record.names):
             raise ValueError("names are not those of its space")
         return record
 
@@ -236,8 +236,8 @@ class StudyRecord:
         if not self.require:
             return {}
         split = "stress" if self.score.is_stressed else "validation"
-        found = mean_metrics(repeat.get(split, {}) for repeat in repeats)
-        return {name: found.get(name, math.nan) for name in self.require}
+        means = mean_metrics(repeat.get(split, {}) for repeat in repeats)
+        return {name: means.get(name, math.nan) for name in self.require}
 
     def shortfall(self, repeats: Iterable[Mapping[str, Mapping[str, float]]]) -> float:
         """Return by how much repeats miss the requirements; 0 if they meet them."""
@@ -266,7 +266,7 @@ class StudyRecord:
         }
 
     def default_name(self) -> str:
-        """Return a name that the same command finds again."""
+        """Return a name that depends only on the identity, so that the same command finds it."""
         text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         shown = self.names if self.kind == "grid" else ()

@@ -49,13 +49,13 @@ class Score:
         if not self.is_stressed:
             return validation.get(self.metric)
         # Older runs lack newer metrics.
-        found = [metrics[self.metric] for metrics in stress.values() if self.metric in metrics]
-        return fmean(found) if found and len(found) == len(stress) else None
+        values = [metrics[self.metric] for metrics in stress.values() if self.metric in metrics]
+        return fmean(values) if values and len(values) == len(stress) else None
 
     def of_epoch(self, epoch: Epoch) -> float | None:
         """Return the score of an epoch; None if not measured under stress, or not a number."""
-        found = self.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
-        return found if found is not None and math.isfinite(found) else None
+        score = self.of(epoch.validation, {"mean": epoch.stress} if epoch.stress else {})
+        return score if score is not None and math.isfinite(score) else None
 
     def of_run(self, run: Run) -> float | None:
         """Return the score of the kept weights; None if not measured under stress."""
@@ -75,13 +75,13 @@ class Score:
         """Format a score: shares in percent, others as numbers."""
         return self.number(score, digits=digits) + ("\u00a0%" if self.kind.is_share else "")
 
-    def range_text(self, found: Interval) -> str:
+    def range_text(self, interval: Interval) -> str:
         """Format an interval with one unit; "" if there is none or it covers everything."""
-        if found.low is None or found.high is None:
+        if interval.low is None or interval.high is None:
             return ""
-        if self.kind.is_share and found.low <= 0 and found.high >= 1:
+        if self.kind.is_share and interval.low <= 0 and interval.high >= 1:
             return ""
-        return f"{self.number(found.low)} to {self.text(found.high)}"
+        return f"{self.number(interval.low)} to {self.text(interval.high)}"
 
     def difference(self, a: float, b: float) -> float:
         """Return `a` minus `b` as displayed: both are rounded first."""
@@ -89,8 +89,8 @@ class Score:
 
     def difference_text(self, a: float, b: float) -> str:
         """Format `a` minus `b`: in points, or as a number."""
-        apart = self.difference(a, b)
-        return f"{apart:.1f} points" if self.kind.is_share else f"{apart:.3f}"
+        difference = self.difference(a, b)
+        return f"{difference:.1f} points" if self.kind.is_share else f"{difference:.3f}"
 
     def with_margin(self, margin: float) -> "Score":
         """Return the score with another smallest difference that matters, in points or plain.
@@ -100,10 +100,10 @@ class Score:
         """
         factor, unit = (100, " points") if self.kind.is_share else (1, "")
         default = factor * (SCORES[self.name].kind.margin or 0.0)
-        most = _MOST_MARGINS * default
-        if not 0 < margin <= most:
+        limit = _MOST_MARGINS * default
+        if not 0 < margin <= limit:
             raise UsageError(
-                f"--margin must be a difference in {self.title} above 0, at most {most:g}{unit}, "
+                f"--margin must be a difference in {self.title} above 0, at most {limit:g}{unit}, "
                 f"but got {margin:g}. The default is --margin {default:g}."
             )
         return replace(self, kind=replace(self.kind, margin=margin / factor))
@@ -143,22 +143,22 @@ def default_metric(kind: str, classes: Mapping[str, int]) -> str:
     return metric.replace("accuracy", "balanced_accuracy") if _are_unequal(classes) else metric
 
 
-def read_required(asked: Mapping[str, object]) -> dict[str, float]:
-    """Return the required lowest shares; 0 takes a requirement back.
+def read_required(required: Mapping[str, object]) -> dict[str, float]:
+    """Return the required lowest shares; 0 removes a requirement.
 
     Raises:
         UsageError: a metric that cannot be required, or not a share from 0 to 1.
     """
-    found: dict[str, float] = {}
-    for name, text in asked.items():
+    shares: dict[str, float] = {}
+    for name, text in required.items():
         with suppress(ValueError):
-            found[name] = float(str(text))
-        if name not in REQUIRED or not 0 <= found.get(name, -1) <= 1:
+            shares[name] = float(str(text))
+        if name not in REQUIRED or not 0 <= shares.get(name, -1) <= 1:
             raise UsageError(
                 f"--require needs {' or '.join(REQUIRED)} with a share from 0 to 1, such as "
                 f"sensitivity=0.95, but got {name[:60]}={str(text)[:60]}."
             )
-    return found
+    return shares
 
 
 def metric_note(name: str, classes: Mapping[str, int]) -> str | None:

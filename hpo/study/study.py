@@ -44,7 +44,7 @@ def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
         StudyError: a study of this name exists and does not fit.
     """
     # Deleting a study while a process writes to it leaves trials behind, which SQLite gives to the
-    # next study with the same number. Deleted with that study, they are gone.
+    # next study with the same number. Deleting that study deletes them too.
     for _ in range(2):
         study = optuna.create_study(
             study_name=check_name(name),
@@ -65,10 +65,10 @@ def create(storage: Database, name: str, record: StudyRecord) -> optuna.Study:
 
 
 def check_fits(study: optuna.Study, record: StudyRecord) -> None:
-    """Check that the study fits the request; an empty one takes the record.
+    """Check that the study fits the request; write the record into an empty one.
 
     Raises:
-        StudyError: with everything that differs.
+        StudyError: it differs; the message lists all differences.
     """
     if not is_blank(study):
         faults = _differences(read_record(study), record)
@@ -124,7 +124,7 @@ def open_study(storage: Database, name: str) -> optuna.Study:
     """Open an existing study by its name, the start of it, its number, or `latest`.
 
     Raises:
-        StudyError: there is none of this name (with the nearest), or hpo did not create it.
+        StudyError: no study has this name (the nearest is suggested), or hpo did not create it.
     """
     study = _load(storage, _resolve(name, storage.study_names()))
     read_record(study)
@@ -144,7 +144,7 @@ def open_recorded_data(
         "Give their new path with --data PATH; this records it and trains nothing: "
         f"hpo resume {in_command(study)}{record.model_option} --data PATH --dry-run"
     )
-    from hpo.data.source import open_data  # `hpo show` does not need it.
+    from hpo.data.source import open_data  # `hpo show` does not need this import.
 
     try:
         dataset = open_data(None if path is None else Path(path), record.data.manifest, hint=hint)
@@ -172,13 +172,13 @@ def move_data(name: str, storage_url: str, path: Path) -> None:
 
 
 def count_trials(storage: Database, name: str) -> int:
-    """Count the trials of a study that hpo may delete, whatever in it is damaged.
+    """Count the trials of a study that hpo may delete, even if it is damaged.
 
     Raises:
-        StudyError: there is none of this name, or another program created it.
+        StudyError: no study has this name, or another program created it.
     """
     study = _load(storage, name)
-    if not is_ours(study) and not is_blank(study):
+    if not is_of_hpo(study) and not is_blank(study):
         raise _made_by("another program", study)
     return storage.n_trials(study._study_id)
 
@@ -191,11 +191,11 @@ def _resolve(name: str, names: Sequence[str]) -> str:
         return names[-1]
     if name.isdecimal() and len(name) < 10 and 1 <= int(name) <= len(names):
         return names[int(name) - 1]
-    found = [one for one in names if one.startswith(name)]
-    if len(found) > 1:
-        listed = ", ".join(found[:_MOST_LISTED]) + ", …" * (len(found) > _MOST_LISTED)
-        raise StudyError(f"{name[:120]!r} matches {len(found)} studies: {listed}.")
-    return found[0] if found else name
+    matches = [n for n in names if n.startswith(name)]
+    if len(matches) > 1:
+        listed = ", ".join(matches[:_MOST_LISTED]) + ", …" * (len(matches) > _MOST_LISTED)
+        raise StudyError(f"{name[:120]!r} matches {len(matches)} studies: {listed}.")
+    return matches[0] if matches else name
 
 
 def _load(storage: Database, name: str) -> optuna.Study:
@@ -209,7 +209,7 @@ def _load(storage: Database, name: str) -> optuna.Study:
 
 
 def is_blank(study: optuna.Study) -> bool:
-    """Whether nothing was written into the study itself, as its creator was killed at that moment.
+    """Whether the study has no attributes, because its creator was killed before writing them.
 
     Any trials of hpo in it are left over from a deleted study.
     """
@@ -217,7 +217,7 @@ def is_blank(study: optuna.Study) -> bool:
     return not attributes_of(study) and all("config" in trial.user_attrs for trial in trials)
 
 
-def is_ours(study: optuna.Study) -> bool:
+def is_of_hpo(study: optuna.Study) -> bool:
     """Whether hpo created the study, as far as its records remain."""
     database = database_of(study)
     if database is None:
@@ -233,7 +233,7 @@ def read_record(study: optuna.Study) -> StudyRecord:
     """
     document = attributes_of(study).get(_ATTRIBUTE)
     version = document.get("format") if isinstance(document, dict) else FORMAT
-    if version != FORMAT or not is_ours(study):
+    if version != FORMAT or not is_of_hpo(study):
         raise _made_by("another version of hpo" if version != FORMAT else "another program", study)
     record = _read(study, _ATTRIBUTE, StudyRecord.from_document)
     if fault := _direction_fault(study, record):
@@ -250,10 +250,10 @@ def read_baselines(study: optuna.Study) -> dict[str, dict[str, float]]:
     """Return the metrics of each baseline, or raise StudyError if they are damaged."""
 
     def read(document: Any) -> dict[str, dict[str, float]]:
-        found = _BASELINES.validate_python(document)
+        by_name = _BASELINES.validate_python(document)
         # Older studies have recorded accuracies alone.
-        metrics = {n: x if isinstance(x, dict) else {"accuracy": x} for n, x in found.items()}
-        if any("accuracy" not in of_one for of_one in metrics.values()):
+        metrics = {n: x if isinstance(x, dict) else {"accuracy": x} for n, x in by_name.items()}
+        if any("accuracy" not in values for values in metrics.values()):
             raise ValueError("an accuracy is missing")
         return metrics
 
@@ -267,8 +267,8 @@ def read_baseline_scores(study: optuna.Study) -> dict[str, dict[str, list[float]
 
 def read_processors(study: optuna.Study) -> tuple[str, ...]:
     """Return the kinds of processors that trained the study on clusters."""
-    found = attributes_of(study).get("processors")
-    return tuple(map(str, found)) if isinstance(found, list) else ()
+    processors = attributes_of(study).get("processors")
+    return tuple(map(str, processors)) if isinstance(processors, list) else ()
 
 
 def _read(study: optuna.Study, attribute: str, read: Callable[[Any], T]) -> T:
@@ -302,8 +302,9 @@ def raise_goal(study: optuna.Study, goal: Goal) -> Goal:
 
 
 def _direction_fault(study: optuna.Study, record: StudyRecord) -> str | None:
-    found, wanted = [d.name.lower() for d in study.directions], record.score.kind.direction
-    return None if found == [wanted] else f"its direction is {found or 'missing'}, not {wanted}"
+    directions, expected = [d.name.lower() for d in study.directions], record.score.kind.direction
+    is_right = directions == [expected]
+    return None if is_right else f"its direction is {directions or 'missing'}, not {expected}"
 
 
 def _differences(old: StudyRecord, new: StudyRecord) -> list[str]:

@@ -168,8 +168,8 @@ class StudySummary:
     out. `foreign` are trials that other programs trained or finished, which are not counted;
     `left_alone` are waiting trials with something that the study cannot express. `report` is the
     path of its page, if there is one. `begun` is the start of the first training, in local time.
-    `processors` are the kinds that trained it on clusters. `driver` is the process that trains it
-    now, in words.
+    `processors` are the kinds that trained it on clusters. `driver` describes the process that
+    trains it now.
     """
 
     name: str
@@ -196,12 +196,12 @@ class StudySummary:
     driver: str = ""
 
     def __repr__(self) -> str:
-        found = "none yet"
+        best = "none yet"
         if self.best and (score := self.best_score) and score.mean is not None:
             mean = self.record.score.text(score.mean)
-            found = f"#{self.best.number} ({self.best.label}), {self.record.score.title} {mean}"
+            best = f"#{self.best.number} ({self.best.label}), {self.record.score.title} {mean}"
         n = len(self.configurations)
-        return f"<{self.record.kind} {self.name}: {n} configurations, best {found}>"
+        return f"<{self.record.kind} {self.name}: {n} configurations, best {best}>"
 
     @cached_property
     def numbered(self) -> Mapping[int, Configuration]:
@@ -227,19 +227,19 @@ class StudySummary:
 
     @property
     def to_resume(self) -> str:
-        """The command that continues it."""
+        """The command that continues the study."""
         return f"hpo resume {named(self.name, self.storage)}{self.record.model_option}"
 
     @property
     def to_finish(self) -> str:
-        """What completes it, in a sentence."""
+        """A sentence on how to complete the study."""
         return (
             f"It is in training by {self.driver}." if self.driver else f"Run `{self.to_resume}`."
         )
 
     @property
     def requirement(self) -> str:
-        """Say how many configurations meet the requirements, or which comes nearest."""
+        """A sentence on how many configurations meet the requirements, or which comes nearest."""
         record, best = self.record, self.best
         if not record.require or best is None:
             return ""
@@ -276,26 +276,26 @@ class StudySummary:
     def baseline_score(self) -> Score:
         """The metric of the study on unchanged images; accuracy if an old study lacks it."""
         plain = self.record.score.plain
-        has_it = all(plain.metric in found for found in self.baselines.values())
-        return plain if has_it else SCORES["accuracy"]
+        is_measured = all(plain.metric in metrics for metrics in self.baselines.values())
+        return plain if is_measured else SCORES["accuracy"]
 
     @property
     def baseline_values(self) -> Mapping[str, float]:
         """The baselines by `baseline_score`."""
         metric = self.baseline_score.metric
-        return {name: found[metric] for name, found in self.baselines.items()}
+        return {name: metrics[metric] for name, metrics in self.baselines.items()}
 
     @property
     def shown_baselines(self) -> Mapping[str, float]:
-        """The baselines in a table of scores: empty if theirs is another score."""
+        """The baselines in a table of scores: empty if they have another metric."""
         is_same = self.record.score.name == self.baseline_score.name
         return self.baseline_values if is_same else {}
 
     @property
     def n_done(self) -> int:
         """The number of complete or pruned trainings, including course networks."""
-        every = [*self.configurations, *self.reports.values()]
-        return sum(r.state in ("complete", "pruned") for c in every for r in c.repeats)
+        trained = [*self.configurations, *self.reports.values()]
+        return sum(r.state in ("complete", "pruned") for c in trained for r in c.repeats)
 
     @property
     def n_left(self) -> int:
@@ -324,21 +324,21 @@ class StudySummary:
     def about_others(self) -> list[str]:
         """List trials that other programs put into the study."""
         is_search = self.record.kind == "search"
-        wanted = "in the ranges of this search" if is_search else "a missing part of this grid"
+        expected = "in the ranges of this search" if is_search else "a missing part of this grid"
         about = {
             "Trials of other programs are not counted": self.foreign,
-            f"Enqueued trials that are not {wanted} are ignored": self.left_alone,
+            f"Enqueued trials that are not {expected} are ignored": self.left_alone,
         }
-        said = []
-        for what, trials in about.items():
+        lines = []
+        for problem, trials in about.items():
             shown = ", ".join(f"#{number}" for number in trials[:_MOST_NAMED])
             more = ", …" * (len(trials) > _MOST_NAMED)
-            said += [f"{what} ({len(trials)}): {shown}{more}."] if trials else []
-        return said
+            lines += [f"{problem} ({len(trials)}): {shown}{more}."] if trials else []
+        return lines
 
 
 def sentences(summary: StudySummary) -> list[str]:
-    """Name the winner, and the choice of the search alone."""
+    """Return sentences on the winner, and on the best configuration of the search alone."""
     finalists, score, goal = summary.finalists, summary.record.score, summary.goal
     if finalists is None:
         return []
@@ -351,31 +351,31 @@ def sentences(summary: StudySummary) -> list[str]:
     n = len(finalists.members)
     n_met = sum(not summary.shortfall(member) for member in finalists.members)
     having = f" with {summary.record.required}" if summary.record.require else ""
-    one = "finalist" if n == 1 else f"one of {n} finalists"
-    every = f"the {n_met} of {n} finalists" if having else f"{n} finalists"
-    place = f"the only {one}" if n_met == 1 else f"the best of {every}"
+    only = "finalist" if n == 1 else f"one of {n} finalists"
+    of_all = f"the {n_met} of {n} finalists" if having else f"{n} finalists"
+    place = f"the only {only}" if n_met == 1 else f"the best of {of_all}"
     place = f"{winner.tag} is {place}{having}"
     if not n_met:
         place = f"{winner.tag} of {n} finalists comes nearest to the requirements"
-    again = "retrained with new seeds"
+    method = "retrained with new seeds"
     data = summary.record.data
     if not data.has_own_validation:
         n_used = goal.n_repeats + goal.n_final_repeats
         is_again = 0 < data.n_named_folds < n_used
-        again += " on all folds" if is_again else " on other folds"
-    said = [f"{place}, {again}: {score.text(best)} (mean of {n_fresh} repeats)."]
+        method += " on all folds" if is_again else " on other folds"
+    lines = [f"{place}, {method}: {score.text(best)} (mean of {n_fresh} repeats)."]
     if n < goal.n_finalists:
-        said.append(f"{goal.n_finalists} finalists were requested; {n} are available.")
+        lines.append(f"{goal.n_finalists} finalists were requested; {n} are available.")
     also = "also " if favorite is winner else ""
     size = score.difference_text(*sorted((searched, fresh), reverse=True))
     way = f"{size} {'too optimistic' if finalists.luck(score) > 0 else 'too pessimistic'}"
     if score.difference(searched, fresh) == 0:
         way = "right"
-    said.append(
+    lines.append(
         f"{favorite.tag} {also}scored best in the search: {score.text(searched)}, and "
         f"{score.text(fresh)} when retrained. The search was {way}."
     )
-    return said
+    return lines
 
 
 def to_document(summary: StudySummary) -> dict[str, Any]:
@@ -395,7 +395,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
             data,
             *("name", "fingerprint", "is_phantom", "n_train", "n_validation", "n_test", "notes"),
         ),
-        "baselines": {name: dict(found) for name, found in summary.baselines.items()},
+        "baselines": {name: dict(metrics) for name, metrics in summary.baselines.items()},
         "configurations": [
             {"number": c.number, **_configuration(c)} for c in summary.configurations
         ],

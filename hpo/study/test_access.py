@@ -1,4 +1,4 @@
-"""The log of every opening of the sealed test, kept in the study."""
+"""The log of every opening of the sealed test, stored in the study."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from hpo.storage.opening import attributes_of, in_command
 from hpo.tables import count
 
 _ATTRIBUTE: Final = "openings"
-"""A list of openings, in older studies, before each opening had its own attribute."""
+"""The list of openings in older studies; now each opening has its own attribute."""
 
 _PREFIX: Final = "opening:"
 
@@ -55,8 +55,8 @@ def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
     attributes = attributes_of(study)
     documents = [attributes[name] for name in sorted(attributes) if name.startswith(_PREFIX)]
     try:
-        every = json.dumps([*attributes.get(_ATTRIBUTE, []), *documents])
-        openings = _OPENINGS.validate_json(every, strict=True)
+        text = json.dumps([*attributes.get(_ATTRIBUTE, []), *documents])
+        openings = _OPENINGS.validate_json(text, strict=True)
         for opening in openings:
             datetime.fromisoformat(opening.when)
     except (TypeError, ValueError):
@@ -71,7 +71,7 @@ def read_openings(study: optuna.Study) -> tuple[Opening, ...]:
 def record_opening(study: optuna.Study, opening: Opening) -> None:
     """Record an opening for as long as the study exists.
 
-    Each has its own attribute, so that two simultaneous openings are both kept.
+    Each has its own attribute, so that two simultaneous openings are both recorded.
     """
     n_before = sum(name.startswith(_PREFIX) for name in attributes_of(study))
     study.set_user_attr(f"{_PREFIX}{n_before:06}:{uuid4().hex}", asdict(opening))
@@ -87,20 +87,20 @@ def statements(openings: Sequence[Opening], *, n_complete: int) -> list[str]:
         key = (opening.threshold, opening.trials, opening.n_complete, opening.data)
         alike.setdefault(key, []).append(opening)
     shown = []
-    for same in alike.values():
-        last, n_after = same[-1], n_complete - same[-1].n_complete
-        often = f"{len(same)} times, last " if len(same) > 1 else ""
+    for group in alike.values():
+        last, n_after = group[-1], n_complete - group[-1].n_complete
+        often = f"{len(group)} times, last " if len(group) > 1 else ""
         what = f"Another data set, {last.data}, was tested" if last.data else "The test was opened"
-        said = (
+        sentence = (
             f"{what} {often}on {last.when[:16].replace('T', ' ')} UTC by `{last.command}`: "
             f"{count(len(last.trials), 'trial')}, threshold {last.threshold}."
         )
         if n_after > 0:
-            said += (
+            sentence += (
                 f" {count(n_after, 'trial')} came after it, so later choices may be influenced by "
                 "the test."
             )
-        shown.append(said)
+        shown.append(sentence)
     if (n_hidden := len(shown) - 3) > 0:
         shown[1:-2] = [f"({n_hidden} more opening{'s' * (n_hidden > 1)}.)"]
     return shown

@@ -84,13 +84,13 @@ class RunningTrial:
 class Trials:
     """The trials of a study.
 
-    `ours` are those that hpo trains; if another program finished one, it counts as waiting.
-    `enqueued` wait with a configuration that another program requests. `foreign` are the numbers
-    of trials that other programs trained or finished, `left_alone` those that wait for something
-    that this study cannot express. `damaged` holds a message for each unreadable trial.
+    `own` are those that hpo trains; if another program finished one, it counts as waiting.
+    `enqueued` are waiting trials whose configuration another program requests. `foreign` holds the
+    numbers of trials that other programs trained or finished, `left_alone` those of waiting trials
+    whose values are not in the study, `damaged` a message for each unreadable trial.
     """
 
-    ours: list[FrozenTrial] = field(default_factory=list)
+    own: list[FrozenTrial] = field(default_factory=list)
     enqueued: list[tuple[FrozenTrial, Cell]] = field(default_factory=list)
     foreign: list[int] = field(default_factory=list)
     left_alone: list[int] = field(default_factory=list)
@@ -141,36 +141,36 @@ def job_of(trial: optuna.Trial | FrozenTrial) -> Job:
 
 def read_trials(study: optuna.Study, record: StudyRecord) -> Trials:
     """Read the trials of a study, in the order of their numbers."""
-    found, taken = Trials(), dict[tuple[int, int], FrozenTrial]()
+    trials, finished = Trials(), dict[tuple[int, int], FrozenTrial]()
     for trial in study.get_trials(deepcopy=False):
         if fault := damage_of(trial):
-            found.damaged.append(fault)
+            trials.damaged.append(fault)
         elif has_job(trial):
             if _is_finished_by_others(trial, record):
-                found.foreign.append(trial.number)
-                taken[place_of(trial)] = trial
+                trials.foreign.append(trial.number)
+                finished[place_of(trial)] = trial
             else:
-                found.ours.append(trial)
+                trials.own.append(trial)
         elif trial.state != TrialState.WAITING:
-            found.foreign.append(trial.number)
-        elif cell := _asked_for(trial, record):
-            found.enqueued.append((trial, cell))
+            trials.foreign.append(trial.number)
+        elif cell := _requested_cell(trial, record):
+            trials.enqueued.append((trial, cell))
         else:
-            found.left_alone.append(trial.number)
-    if taken:
-        there = set(map(place_of, found.ours))
-        for trial in (trial for place, trial in taken.items() if place not in there):
-            # The trial as it was before another program finished it.
+            trials.left_alone.append(trial.number)
+    if finished:
+        own_places = set(map(place_of, trials.own))
+        for trial in (trial for place, trial in finished.items() if place not in own_places):
+            # Restore the state from before another program finished the trial.
             waiting = copy.copy(trial)
             waiting.state, waiting.values = TrialState.WAITING, None
             waiting.intermediate_values = {}
-            found.ours.append(waiting)
-        found.ours.sort(key=lambda trial: trial.number)
-    return found
+            trials.own.append(waiting)
+        trials.own.sort(key=lambda trial: trial.number)
+    return trials
 
 
 def start(study: optuna.Study, record: StudyRecord, job: Job) -> RunningTrial:
-    """Put a job into the study as a running trial, in one transaction.
+    """Add a job to the study as a running trial, in one transaction.
 
     Raises:
         StudyError: another program uses one of its parameters with another type.
@@ -181,7 +181,7 @@ def start(study: optuna.Study, record: StudyRecord, job: Job) -> RunningTrial:
         distributions=distributions(record, job.params),
         user_attrs=job.to_attributes(),
     )
-    with _types_explained(study):
+    with _translate_type_errors(study):
         trial_id = study._storage.create_new_trial(study._study_id, running)
     return RunningTrial(trial_id, job)
 
@@ -189,10 +189,10 @@ def start(study: optuna.Study, record: StudyRecord, job: Job) -> RunningTrial:
 def start_enqueued(
     study: optuna.Study, record: StudyRecord, trial: FrozenTrial, job: Job
 ) -> RunningTrial | None:
-    """Begin a trial that another program enqueued, like `start`; None if it is finished."""
+    """Start a trial that another program enqueued, like `start`; None if it is finished."""
     storage, trial_id = study._storage, trial._trial_id
     try:
-        with _types_explained(study):
+        with _translate_type_errors(study):
             for name, domain in distributions(record, job.params).items():
                 value = domain.to_internal_repr(job.params[name])
                 storage.set_trial_param(trial_id, name, value, domain)
@@ -210,7 +210,7 @@ def start_open(
     trials: Sequence[FrozenTrial],
     running: Collection[int],
 ) -> RunningTrial | None:
-    """Begin the first unfinished trial of hpo that is not among the `running` ones."""
+    """Start the first unfinished trial of hpo that is not among the `running` ones."""
     for trial in trials:
         if trial.state.is_finished() or trial._trial_id in running:
             continue
@@ -233,7 +233,7 @@ def requeue_running(study: optuna.Study) -> None:
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
-    """Let the trial choose a value for each parameter; those without effect are dropped."""
+    """Return the values that Optuna suggests, without parameters that have no effect."""
     chosen = {p.name: trial._suggest(p.name, _distribution(p)) for p in space.search}
     return spaces.active(space, cast(dict[str, Scalar], chosen))
 
@@ -272,23 +272,23 @@ def _is_finished_by_others(trial: FrozenTrial, record: StudyRecord) -> bool:
     return False
 
 
-def _asked_for(trial: FrozenTrial, record: StudyRecord) -> Cell | None:
+def _requested_cell(trial: FrozenTrial, record: StudyRecord) -> Cell | None:
     """Return the configuration of an enqueued trial, None if it is not in the study.
 
     In a grid it must be a cell; in a search the base supplies missing values.
     """
-    asked: Any = trial.system_attrs.get("fixed_params") or trial.params
-    if not isinstance(asked, Mapping) or not asked:
+    params: Any = trial.system_attrs.get("fixed_params") or trial.params
+    if not isinstance(params, Mapping) or not params:
         return None
     if record.kind == "search":
-        return spaces.complete(record.space, asked)
-    if not asked.keys() <= set(record.names):
+        return spaces.complete(record.space, params)
+    if not params.keys() <= set(record.names):
         return None
     cells = spaces.cells(record.space, record.names)
-    return next((cell for cell in cells if cell.params.items() <= asked.items()), None)
+    return next((cell for cell in cells if cell.params.items() <= params.items()), None)
 
 
-def enqueue(study: optuna.Study, record: StudyRecord, asked: Mapping[str, str]) -> Cell:
+def enqueue(study: optuna.Study, record: StudyRecord, values: Mapping[str, str]) -> Cell:
     """Enqueue a configuration of a search; the base supplies missing values.
 
     Raises:
@@ -296,14 +296,14 @@ def enqueue(study: optuna.Study, record: StudyRecord, asked: Mapping[str, str]) 
     """
     if record.kind != "search":
         raise UsageError(f"{study.study_name} is a sweep, which trains all values anyway.")
-    if not asked:
+    if not values:
         raise UsageError("Name what to try: --set NAME=VALUE. The base is tried first anyway.")
-    cell = spaces.read_point(record.space, {n: parse_value(text) for n, text in asked.items()})
-    trials, wanted = read_trials(study, record), cell.config.identity()
-    there = (job for job in map(job_of, trials.ours) if job.config.identity() == wanted)
-    if job := next((job for job in there if not job.report), None):
+    cell = spaces.read_point(record.space, {n: parse_value(text) for n, text in values.items()})
+    trials, identity = read_trials(study, record), cell.config.identity()
+    existing = (job for job in map(job_of, trials.own) if job.config.identity() == identity)
+    if job := next((job for job in existing if not job.report), None):
         raise UsageError(f"{study.study_name} has these values already: #{job.ordinal + 1}.")
-    if any(other.config.identity() == wanted for _, other in trials.enqueued):
+    if any(other.config.identity() == identity for _, other in trials.enqueued):
         raise UsageError("These values are enqueued already.")
     study.enqueue_trial(dict(cell.params))
     return cell
@@ -320,7 +320,7 @@ def enqueue_start(
 
 
 @contextlib.contextmanager
-def _types_explained(study: optuna.Study) -> Iterator[None]:
+def _translate_type_errors(study: optuna.Study) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
