@@ -1,7 +1,7 @@
 """optuna-dashboard, accessible only through the printed link.
 
-Any page in a browser can send requests to 127.0.0.1, even under a host name of its own. So every
-request must carry the token of the link, which the browser keeps as a cookie of this host, and
+Any page in a browser can send requests to 127.0.0.1, even under its own host name. So every
+request must contain the token of the link, which the browser stores as a cookie of this host, and
 must not come from a page of another host or port.
 """
 
@@ -53,20 +53,20 @@ class Server(WSGIServer):
         """Print nothing if a browser closes the connection."""
 
     def _answer(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        given = parse_qs(environ.get("QUERY_STRING", "")).get("token", [""])[0]
-        if _is_equal(given, self._token):
+        token = parse_qs(environ.get("QUERY_STRING", "")).get("token", [""])[0]
+        if _is_equal(token, self._token):
             cookie = f"{self._cookie}; Path=/; HttpOnly; SameSite=Strict"
             start("303 See Other", [("Location", "/dashboard"), ("Set-Cookie", cookie)])
             return []
         own = [f"{scheme}://{environ.get('HTTP_HOST')}" for scheme in ("http", "https")]
         cookies = environ.get("HTTP_COOKIE", "").split(";")
-        is_known = any(_is_equal(cookie.strip(), self._cookie) for cookie in cookies)
-        if not is_known or environ.get("HTTP_ORIGIN", own[0]) not in own:
+        is_authorized = any(_is_equal(cookie.strip(), self._cookie) for cookie in cookies)
+        if not is_authorized or environ.get("HTTP_ORIGIN", own[0]) not in own:
             start("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
             return [b"Open the link that `hpo dashboard` printed last."]
 
         def start_safely(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            """Forbid other pages to show or read the response."""
+            """Add headers that prevent other pages from showing or reading the response."""
             safe = Headers(headers)
             del safe["Access-Control-Allow-Origin"]
             safe["X-Content-Type-Options"] = "nosniff"
@@ -81,12 +81,12 @@ class _Handler(WSGIRequestHandler):
     timeout = 10  # Browsers open idle connections, which would block others.
 
     def log_message(self, *_: object) -> None:
-        """Print no requests: they contain the token, or come from strangers."""
+        """Print no requests: they contain the token or come from unknown senders."""
 
     def get_stderr(self) -> io.StringIO:
         """Print no traceback of a request, such as one that Ctrl-C interrupts."""
         return io.StringIO()
 
 
-def _is_equal(given: str, secret: str) -> bool:
-    return compare_digest(given.encode(errors="replace"), secret.encode())
+def _is_equal(text: str, secret: str) -> bool:
+    return compare_digest(text.encode(errors="replace"), secret.encode())

@@ -1,8 +1,8 @@
 """The cost of a plan before anything is trained: trainings, time and memory.
 
 Trainings are counted exactly. Their time is estimated from a few configurations that are timed on
-this machine, with all processes at work. What a search will propose and prune is unknown: its time
-is that of configurations spread evenly over its space, with a range.
+this machine, with all processes busy. The proposals and the pruning of a search are unknown: its
+time is estimated from configurations spread evenly over its space, with a range.
 """
 
 from collections.abc import Sequence
@@ -42,8 +42,8 @@ _PROCESS_START_S: Final = 3.0
 
 # The time of a search as a share of all its trainings at the mean cost of its space: typical,
 # lowest and highest (benchmarks/results/courses.json). A pruner ends trainings early, samplers and
-# finalists lean to cheap or to costly configurations. Twelve searches by TPE took 0.64 to 1.25, on
-# average 0.87, and without a pruner would have taken 0.72 to 1.31. The Gaussian process settles
+# finalists prefer cheap or costly configurations. Twelve searches by TPE took 0.64 to 1.25, on
+# average 0.87, and without a pruner would have taken 0.72 to 1.31. The Gaussian process converges
 # sooner: five searches in which epochs and image size varied took 0.32 to 0.53, two others 0.96
 # and 1.22.
 _PRUNED: Final = (0.87, 0.6, 1.3)
@@ -52,17 +52,17 @@ _BY_GP: Final = (0.5, 0.3, 1.3)
 
 
 _Work = tuple[tuple[int, int, int, int], list[TrainingConfig]]
-"""The numbers of configurations, of trainings, of finished ones and of those in the run store;
-and the configurations to train, for a search a sample of its space."""
+"""The numbers of configurations, of trainings, of finished ones and of those in the run store,
+and the configurations to train; for a search, a sample of its space."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
     """The cost of a plan.
 
-    `n_done` trainings are in the study, `n_stored` of a grid's in the run store. `seconds_range`
-    is for a search, which depends on its results, and for a grid that is repeated until decided.
-    `repeats` are the fewest and the most of a configuration.
+    `n_done` trainings are in the study; for a grid, `n_stored` others are in the run store.
+    `seconds_range` is for a search, which depends on its results, and for a grid that is repeated
+    until decided. `repeats` are the fewest and the most repeats of a configuration.
     """
 
     study: str
@@ -104,31 +104,31 @@ def _forecast(plan: Plan, cluster: Any) -> Forecast:
     device = devices.choose(record.device, record.precision)
     trials, is_grid = read_trials(study, record) if study else Trials(), record.kind == "grid"
     runs = RunStore(runs_folder(plan.settings.storage))
-    counts, every = (
+    counts, planned = (
         _of_grid(record, goal, trials, runs) if is_grid else _of_search(record, goal, trials)
     )
     n_configurations, n_trainings, n_done, n_stored = counts
     n_to_train, first = n_trainings - n_done - n_stored, 1.0
     if goal.most_repeats > goal.n_repeats:
-        n_first = len(every)
-        _, every = _of_grid(record, replace(goal, n_repeats=goal.most_repeats), trials, runs)
-        first = n_first / max(1, len(every))
+        n_first = len(planned)
+        _, planned = _of_grid(record, replace(goal, n_repeats=goal.most_repeats), trials, runs)
+        first = n_first / max(1, len(planned))
     n_lanes = lanes_of(record, plan.settings.lanes, cluster)
-    n_lanes = min(n_lanes, max(1, n_to_train, len(every) if first < 1 else 0))
+    n_lanes = min(n_lanes, max(1, n_to_train, len(planned) if first < 1 else 0))
     # Trainings are timed on this machine, even if a cluster will run them.
     n_processes = n_here = processes_of(record, n_lanes)
     if cluster:
         n_processes = min(n_lanes, cluster.n_slots(record.device))
     data = sealed(plan.dataset, record)
-    # In old searches, a batch larger than the training set fails: there is nothing to time.
+    # In older searches, a batch larger than the training set fails, so it has no time.
     n_train = len(data.fold(FOLD).train)
-    configs = [config for config in every if config.batch_size <= n_train]
+    configs = [config for config in planned if config.batch_size <= n_train]
     times = training_seconds(data, configs, device=device, n_processes=n_here)
     if is_grid:
         shares, total, longest = (first, first, 1.0), sum(times), max(times, default=0.0)
     else:
-        by_others = _UNPRUNED if record.pruner == "none" else _PRUNED
-        shares = _BY_GP if record.sampler == "gp" else by_others
+        other_shares = _UNPRUNED if record.pruner == "none" else _PRUNED
+        shares = _BY_GP if record.sampler == "gp" else other_shares
         total, longest = n_to_train * fmean(times or [0.0]), 0.0
     start = _PROCESS_START_S if n_processes > 1 and total else 0.0
     seconds, least, most = (start + max(s * total / n_processes, longest) for s in shares)
@@ -169,16 +169,16 @@ def _of_grid(record: StudyRecord, goal: Goal, trials: Trials, runs: RunStore) ->
     read = [job_of(trial) for trial in trials.own if trial.state == TrialState.COMPLETE]
     done = {(job.config.identity(), job.repeat) for job in read}
     missing = [job for job in jobs if (job.config.identity(), job.repeat) not in done]
-    lacking = [job for job in missing if not runs.has(run_key(record, job))]
-    configs = [job.config for job in lacking]
-    if joins(record):  # A training that is the start of a longer one is part of it.
+    to_train = [job for job in missing if not runs.has(run_key(record, job))]
+    configs = [job.config for job in to_train]
+    if joins(record):  # A shorter training is the start of a longer one.
         longest: dict[object, TrainingConfig] = {}
-        for job in sorted(lacking, key=lambda job: job.config.epochs):
+        for job in sorted(to_train, key=lambda job: job.config.epochs):
             longest[root_of(job.config) or job.config.identity(), job.seed, job.fold] = job.config
         configs = list(longest.values())
     n_missing = len(missing)
     n_configurations = len(jobs) // goal.n_repeats
-    return (n_configurations, len(jobs), len(jobs) - n_missing, n_missing - len(lacking)), configs
+    return (n_configurations, len(jobs), len(jobs) - n_missing, n_missing - len(to_train)), configs
 
 
 def _of_search(record: StudyRecord, goal: Goal, trials: Trials) -> _Work:
@@ -210,12 +210,12 @@ def training_seconds(
     timed = [ranked[(2 * part + 1) * len(ranked) // (2 * n)] for part in range(n)]
     chosen = [of_kind[kind] for kind in timed]
     if n_processes > 1:
-        found = seconds_side_by_side(data, chosen, device=device, n_processes=n_processes)
+        measured = seconds_side_by_side(data, chosen, device=device, n_processes=n_processes)
     else:
-        found = [seconds_per_epoch(data, config, device=device) for config in chosen]
-    scale = sum(found) / sum(costs[kind] for kind in timed)
+        measured = [seconds_per_epoch(data, config, device=device) for config in chosen]
+    scale = sum(measured) / sum(costs[kind] for kind in timed)
     seconds = {kind: scale * cost for kind, cost in costs.items()}
-    seconds |= dict(zip(timed, found, strict=True))
+    seconds |= dict(zip(timed, measured, strict=True))
     return [config.epochs * seconds[_kind(config)] for config in configs]
 
 

@@ -1,4 +1,4 @@
-"""The only place where Optuna meets training: ask, add a lane, report, prune, finish."""
+"""Training the trials of Optuna: ask, add a lane, report, prune, finish."""
 
 import contextlib
 import math
@@ -28,7 +28,7 @@ from hpo.training.engine import Run, Stack, TrainingResult, Workers, mean_metric
 _REPORT_EVERY_S: Final = 0.5
 _MOST_WRITERS: Final = 8
 _MOST_UNWRITTEN: Final = 16
-"""Weights take megabytes: results beyond these wait for the disk."""
+"""At most this many results wait for the disk, because weights take megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +80,9 @@ class TrainingLoop:
     `open_stack` is called with the number of lanes, at the first training and again if memory ran
     out. `check` is called before each decision on the next training; it raises if this process no
     longer drives the study. `news` returns the workers of a cluster if they have changed: the
-    number of lanes follows them, up to `most_lanes`. Each finished training has its weights in
-    their folder and its run in the store before its trial is finished: threads write them, since
-    waiting for the disk would let a large cluster idle. Trials that are cut off (Ctrl-C, an error
+    number of lanes follows them, up to `most_lanes`. Threads write the
+    weights and the run of a training before its trial is finished, because a large cluster would
+    be idle while it waits for the disk. Trials that are cut off (Ctrl-C, an error
     of the database) stay RUNNING: the driver re-queues them.
     """
 
@@ -121,7 +121,7 @@ class TrainingLoop:
         try:
             while True:
                 try:
-                    # On one machine nothing is gained by going on meanwhile.
+                    # On one machine, training during the writes would not save time.
                     yield from self._complete_written(_MOST_UNWRITTEN if self._n_actors else 0)
                     yield from self._fill()
                     if workers := self._news():
@@ -138,7 +138,7 @@ class TrainingLoop:
                 except OutOfMemoryError:
                     if self.n_lanes == 1:
                         raise
-                    # The source hands all of them out again, for half as many lanes.
+                    # The source returns all of these trials again, for half as many lanes.
                     self._close()
                     self._live.clear()
                     self._is_idle = False
@@ -159,7 +159,7 @@ class TrainingLoop:
             self._stack = None
 
     def _fill(self) -> Iterator[Event]:
-        """Give every free lane a trial; trials in the run store are finished without training.
+        """Start a trial in every free lane; trials in the run store are finished without training.
 
         A source without a job is asked again only after a trial has ended.
         """
@@ -167,37 +167,37 @@ class TrainingLoop:
             if time.monotonic() >= self.deadline:
                 return
             self.check()
-            one = self.source.next({one.id for one in self._underway()})
-            self._is_idle = one is None
+            trial = self.source.next({trial.id for trial in self._underway()})
+            self._is_idle = trial is None
             self._n_waiting -= 1
-            if one and (done := self._begin(one)):
+            if trial and (done := self._begin(trial)):
                 yield done
 
     def _underway(self) -> list[RunningTrial]:
         """Return the trials that are training, or whose results are being written."""
-        return [*self._live.values(), *(one for one, _ in self._written)]
+        return [*self._live.values(), *(trial for trial, _ in self._written)]
 
     def _room(self) -> int:
-        """Return how many may train: fewer per actor toward the end, so that all end together."""
+        """Return the limit of parallel trials: fewer per actor at the end, to end together."""
         if not self._n_actors:
             return self.n_lanes
         return min(self.n_lanes, max(self._n_actors, self._n_waiting // 2))
 
-    def _begin(self, one: RunningTrial) -> TrialDone | None:
-        """Give a trial a lane, or finish it at once: from the run store, or as failed."""
-        job = one.job
+    def _begin(self, trial: RunningTrial) -> TrialDone | None:
+        """Start a trial in a lane, or finish it at once: from the run store, or as failed."""
+        job = trial.job
         run = self.runs.read(run_key(self.record, job).digest())
         if run and self.record.score.of_run(run) is not None:
-            return self._replay(one, run)
+            return self._replay(trial, run)
         try:
             lane = self._opened().add(job.config, seed=job.seed, fold=job.fold)
         except TrainingError as error:
-            return self._fail(one, str(error).replace("\n  - ", " "))
-        self._live[lane] = one
+            return self._fail(trial, str(error).replace("\n  - ", " "))
+        self._live[lane] = trial
         return None
 
     def _step(self) -> Iterator[Event]:
-        """Train; a lane that ends is forgotten before its end is yielded.
+        """Train; a lane that ends is removed before its end is yielded.
 
         Epochs are reported twice a second, asynchronously; the end of a trial is reported at once.
         """
@@ -210,50 +210,50 @@ class TrainingLoop:
         for lane, epoch, metrics in trained:
             if lane not in self._live:  # It ended in an earlier epoch of this step.
                 continue
-            one = self._live[lane]
+            trial = self._live[lane]
             losses = (metrics.train["loss"], metrics.validation["loss"])
             if not all(map(math.isfinite, losses)):
                 stack.drop(lane)
                 del self._live[lane]
-                yield self._fail(one, f"its loss was not finite in epoch {epoch}.")
+                yield self._fail(trial, f"its loss was not finite in epoch {epoch}.")
                 continue
-            score = kind.of_epoch(metrics)
+            score, limit = kind.of_epoch(metrics), trial.limits.get(epoch)
             if score is not None:
-                one.scores[epoch] = score
-            yield EpochDone(trial=one.id, job=one.job, epoch=epoch, score=score)
+                trial.scores[epoch] = score
+            yield EpochDone(trial=trial.id, job=trial.job, epoch=epoch, score=score)
             if last.get(lane) == epoch:
                 yield from self._end(lane)
-            elif score is not None and is_behind(kind, one.scores.values(), one.limits.get(epoch)):
+            elif score is not None and is_behind(kind, trial.scores.values(), limit):
                 stack.drop(lane)
                 del self._live[lane]
-                yield self._prune(one)
+                yield self._prune(trial)
         for lane in [lane for lane in self._live if lane not in stack.lanes]:
             yield from self._end(lane)  # It failed in the middle of an epoch.
 
     def _end(self, lane: int) -> Iterator[TrialDone]:
-        """Let the result of a lane that has left the stack be written; a failed one is done."""
-        one = self._live.pop(lane)
+        """Start writing the result of a lane that has left the stack, or finish a failed trial."""
+        trial = self._live.pop(lane)
         try:
             result = self._opened().result(lane)
         except TrainingError as error:
-            yield self._fail(one, str(error).replace("\n  - ", " "))
+            yield self._fail(trial, str(error).replace("\n  - ", " "))
         else:
-            self._written.append((one, self._writers.submit(self._write, one.job, result)))
+            self._written.append((trial, self._writers.submit(self._write, trial.job, result)))
             yield from self._complete_written(_MOST_UNWRITTEN)
 
     def _complete_written(self, most: int) -> Iterator[TrialDone]:
         """Finish the trials whose results have been written, in the order in which they ended.
 
-        While more than `most` are left, wait.
+        Wait while more than `most` are unwritten.
         """
         while self._written and (len(self._written) > most or self._written[0][1].done()):
-            one, run = self._written.popleft()
-            yield self._complete(one, run.result(), is_reused=False)
+            trial, run = self._written.popleft()
+            yield self._complete(trial, run.result(), is_reused=False)
 
     def _write(self, job: Job, result: TrainingResult) -> Run:
-        """Write the results of a training: its run last, since that prevents training it again.
+        """Write the results of a training, the run last: with it, the training counts as finished.
 
-        Weights of course networks are not kept.
+        The weights of course networks are not stored.
         """
         key = run_key(self.record, job)
         if not job.report:
@@ -262,24 +262,24 @@ class TrainingLoop:
         self.runs.save(key, result.run)
         return result.run
 
-    def _replay(self, one: RunningTrial, run: Run) -> TrialDone:
+    def _replay(self, trial: RunningTrial, run: Run) -> TrialDone:
         """Finish a trial from its stored run, pruned where the training would have been."""
         kind = self.record.score
         for number, epoch in enumerate(run.epochs, start=1):
             score = kind.of_epoch(epoch)
             if score is None:
                 continue
-            one.scores[number] = score
-            limit = one.limits.get(number) if number < len(run.epochs) else None
-            if is_behind(kind, one.scores.values(), limit):
-                return self._prune(one, is_reused=True)
-        return self._complete(one, run, is_reused=True)
+            trial.scores[number] = score
+            limit = trial.limits.get(number) if number < len(run.epochs) else None
+            if is_behind(kind, trial.scores.values(), limit):
+                return self._prune(trial, is_reused=True)
+        return self._complete(trial, run, is_reused=True)
 
-    def _complete(self, one: RunningTrial, run: Run, *, is_reused: bool) -> TrialDone:
-        score, job = self.record.score.of_run(run), one.job
+    def _complete(self, trial: RunningTrial, run: Run, *, is_reused: bool) -> TrialDone:
+        score, job = self.record.score.of_run(run), trial.job
         assert score is not None
         if not math.isfinite(score):
-            return self._fail(one, f"its {self.record.score.title} is not a number.")
+            return self._fail(trial, f"its {self.record.score.title} is not a number.")
         digest = run_key(self.record, job).digest()
         metrics = {"train": run.train, "validation": run.kept.validation}
         if run.stress:
@@ -294,37 +294,37 @@ class TrainingLoop:
             "metrics": metrics,
             "score": score,
         }
-        self._finish(one, attributes, TrialState.COMPLETE, score)
+        self._finish(trial, attributes, TrialState.COMPLETE, score)
         return TrialDone(
-            trial=one.id, job=job, outcome="complete", score=score, is_reused=is_reused
+            trial=trial.id, job=job, outcome="complete", score=score, is_reused=is_reused
         )
 
-    def _prune(self, one: RunningTrial, *, is_reused: bool = False) -> TrialDone:
-        self._finish(one, {"n_epochs": max(one.scores)}, TrialState.PRUNED)
-        return TrialDone(trial=one.id, job=one.job, outcome="pruned", is_reused=is_reused)
+    def _prune(self, trial: RunningTrial, *, is_reused: bool = False) -> TrialDone:
+        self._finish(trial, {"n_epochs": max(trial.scores)}, TrialState.PRUNED)
+        return TrialDone(trial=trial.id, job=trial.job, outcome="pruned", is_reused=is_reused)
 
-    def _fail(self, one: RunningTrial, reason: str) -> TrialDone:
-        self._finish(one, {"reason": reason}, TrialState.FAIL)
-        return TrialDone(trial=one.id, job=one.job, outcome="failed", reason=reason)
+    def _fail(self, trial: RunningTrial, reason: str) -> TrialDone:
+        self._finish(trial, {"reason": reason}, TrialState.FAIL)
+        return TrialDone(trial=trial.id, job=trial.job, outcome="failed", reason=reason)
 
     def _finish(
         self,
-        one: RunningTrial,
+        trial: RunningTrial,
         attributes: Mapping[str, object],
         state: TrialState,
         score: float | None = None,
     ) -> None:
-        """Record how a trial ended.
+        """Record the end of a trial.
 
-        If another program has finished it, the source hands out its job again: the result is in
-        the run store.
+        If another program has finished it, the source returns its job again: the result is in the
+        run store.
         """
-        self._report([one], attributes)
+        self._report([trial], attributes)
         if state == TrialState.PRUNED:  # Like `optuna.Study.tell`, which reads the trial twice.
-            score = one.scores[max(one.scores)]
+            score = trial.scores[max(trial.scores)]
         values = None if score is None or math.isnan(score) else [score]
         with contextlib.suppress(UpdateFinishedTrialError):
-            self._database.set_trial_state_values(one.id, state, values)
+            self._database.set_trial_state_values(trial.id, state, values)
         self._is_idle = False
 
     def _report(
@@ -332,13 +332,13 @@ class TrainingLoop:
     ) -> None:
         """Write the pending reports; trials that another program finished are skipped."""
         scores = [
-            (one.id, epoch, score)
-            for one in trials
-            for epoch, score in one.scores.items()
-            if epoch > one.n_reported
+            (trial.id, epoch, score)
+            for trial in trials
+            for epoch, score in trial.scores.items()
+            if epoch > trial.n_reported
         ]
-        items = [(one.id, *item) for one in trials for item in (attributes or {}).items()]
+        items = [(trial.id, *item) for trial in trials for item in (attributes or {}).items()]
         if scores or items:
             self._database.write_running(scores, items)
-        for one in trials:
-            one.n_reported = max([one.n_reported, *one.scores])
+        for trial in trials:
+            trial.n_reported = max([trial.n_reported, *trial.scores])

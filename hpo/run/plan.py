@@ -45,17 +45,17 @@ _MOST = 1_000_000
 class Settings:
     """The settings of a command that trains, named like its options.
 
-    `data` None is the phantom; `manifest` says how the data are read. `set` holds values or their
-    texts, `values` lists of them or texts such as `16,32`. `repeats` None means 5 for a grid, 1
-    for a search. With `until_decided` a grid gets more, at most `max_repeats`, None for 20.
-    `lanes` is the number of parallel trainings, None for auto. `metric` is the score to optimize
-    (`hpo.study.score.SCORES`), None for the default of its kind and classes. `margin` is the
-    smallest difference that matters, as scores are printed (1.0 is one point of accuracy); None
-    for the recorded one, else the default of the metric. `weights` says whose scores are compared,
-    None for the weights that each training scores. `ray` is the cluster to train on, `auto` or
-    HOST:PORT; `mixed_processors` allows several kinds in it. No training starts after `timeout`
-    seconds. `command` is recorded as what created the study. `model` is a custom network instead
-    of the built-in one: a function, or FILE.py:NAME.
+    `data` None is the phantom; `manifest` describes how to read the data. `set` holds values or
+    their texts, `values` lists of them or texts such as `16,32`. `repeats` None means 5 for a
+    grid, 1 for a search. With `until_decided` a grid gets more, at most `max_repeats`, None for
+    20. `lanes` is the number of parallel trainings, None for auto. `metric` is the score to
+    optimize (`hpo.study.score.SCORES`), None for the default of its kind and classes. `margin` is
+    the smallest difference that matters, as scores are printed (1.0 is one point of accuracy);
+    None for the recorded one, else the default of the metric. `weights` are those whose scores are
+    compared, None for the weights that each training scores. `ray` is the cluster to train on,
+    `auto` or HOST:PORT; `mixed_processors` allows several kinds in it. No training starts after
+    `timeout` seconds. `command` is recorded as the command that created the study. `model` is a
+    custom network instead of the built-in one: a function, or FILE.py:NAME.
 
     The other settings are for searches: the number of configurations, the sampler and the pruner.
     The best `finalists` get `final_repeats` more, and so do the course networks with
@@ -103,12 +103,12 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A checked request: the study, its data and its goal; `settings` say where and how to train.
+    """A checked request: the study, data and goal; `settings` define where and how to train.
 
     `start` holds the parameters that a search tries after the base.
 
     Raises:
-        UsageError: the settings cannot be used here, whatever the data.
+        UsageError: the settings contradict each other.
     """
 
     name: str
@@ -145,26 +145,26 @@ def plan_grid(names: Sequence[str], settings: Settings) -> Plan:
         raise UsageError(fault_list("The values are invalid:", faults))
     space = _read_space(settings)
     configs = [cell.config for cell in spaces.cells(space, names)]
-    n_repeats, most = _count("--repeats", settings.repeats, GRID_REPEATS), 0
+    n_repeats, limit = _count("--repeats", settings.repeats, GRID_REPEATS), 0
     if settings.until_decided:
-        most = _count("--max-repeats", settings.max_repeats, MAX_REPEATS, least=2)
-        if most > LOOK_EVERY * MOST_LOOKS:
+        limit = _count("--max-repeats", settings.max_repeats, MAX_REPEATS, least=2)
+        if limit > LOOK_EVERY * MOST_LOOKS:
             raise UsageError(
-                f"--max-repeats must be at most {LOOK_EVERY * MOST_LOOKS}, but got {most}. More "
+                f"--max-repeats must be at most {LOOK_EVERY * MOST_LOOKS}, but got {limit}. More "
                 "repeats would hardly change the answer."
             )
         if settings.repeats is None:
-            n_repeats = min(n_repeats, most)
-        elif settings.max_repeats is not None and n_repeats > most:
-            raise UsageError(f"--repeats {n_repeats} is more than --max-repeats {most}.")
-        n_repeats = max(n_repeats, min(LOOK_EVERY, most))
-        most = max(n_repeats, most)
+            n_repeats = min(n_repeats, limit)
+        elif settings.max_repeats is not None and n_repeats > limit:
+            raise UsageError(f"--repeats {n_repeats} is more than --max-repeats {limit}.")
+        n_repeats = max(n_repeats, min(LOOK_EVERY, limit))
+        limit = max(n_repeats, limit)
     elif settings.max_repeats is not None:
         raise UsageError("--max-repeats needs --until-decided.")
     space = replace(
         space, sweeps={name: space.sweeps[name] for name in names}, search=(), start=()
     )
-    return _plan("grid", settings, Goal(n_repeats, most_repeats=most), space, configs)
+    return _plan("grid", settings, Goal(n_repeats, most_repeats=limit), space, configs)
 
 
 def plan_search(names: Sequence[str], settings: Settings) -> Plan:
@@ -211,17 +211,17 @@ def _start(text: str, plan: Plan) -> Mapping[str, Scalar]:
     url, space = plan.settings.storage, plan.record.space
     study = open_study(open_storage(url, create=False), name)
     summary = summarize(study, compares=False)
-    found = summary.best
+    chosen = summary.best
     if sign:
-        found = summary.numbered.get(int(number[:9])) if number.isdecimal() else None
-    if found is None:
+        chosen = summary.numbered.get(int(number[:9])) if number.isdecimal() else None
+    if chosen is None:
         what = f"configuration {number[:20] or 'without a number'}" if sign else "complete one yet"
         raise UsageError(f"--start-from {text[:120]}: {summary.name} has no {what}.")
-    if found.config.signature != space.base.signature:
+    if chosen.config.signature != space.base.signature:
         raise UsageError(f"--start-from {text[:120]}: {summary.name} has another network.")
-    cell = spaces.complete(replace(space, base=found.config), {})
+    cell = spaces.complete(replace(space, base=chosen.config), {})
     if cell is None:
-        raise UsageError(f"--start-from {text[:120]}: The ranges do not fit {found.label}.")
+        raise UsageError(f"--start-from {text[:120]}: The ranges do not fit {chosen.label}.")
     return cell.params
 
 
@@ -231,15 +231,15 @@ def _plan(
     """Check a request against the data; `configs` are the configurations known so far."""
     path = None if settings.data is None else Path(settings.data)
     dataset = open_data(path, settings.manifest)
-    seal(dataset)  # Too few images for folds are the first fault to name.
+    seal(dataset)  # If there are too few images for folds, this fails first.
     info = describe_data(dataset, path, settings.manifest)
     metric = settings.metric
     score = read_score(default_metric(kind, info.classes) if metric is None else metric)
     space, configs = _for_classes(space, configs, len(dataset.class_names))
     searched = {parameter.name for parameter in space.search}
     points = ({n: label for n, label in p.items() if n in searched} for p in space.start)
-    there = [cell.params for p in points if (cell := spaces.complete(space, p))]
-    space = replace(space, start=tuple(there))
+    start = [cell.params for p in points if (cell := spaces.complete(space, p))]
+    space = replace(space, start=tuple(start))
     space, left_out = _without_large_batches(space, info.n_train)
     if left_out:
         note = f"The search leaves out batch_size {left_out}: there are {info.n_train} training "
@@ -305,10 +305,10 @@ def _for_classes(
     space: Space, configs: Sequence[TrainingConfig], n_classes: int
 ) -> tuple[Space, Sequence[TrainingConfig]]:
     """Return the space and its configurations with one output per class if more than two."""
-    is_asked = "outputs" in {*space.pinned, *space.sweeps}
+    is_requested = "outputs" in {*space.pinned, *space.sweeps}
     if n_classes == 2 and all(config.n_outputs <= 2 for config in configs):
         return space, configs
-    if n_classes == 2 or (is_asked and any(config.outputs != n_classes for config in configs)):
+    if n_classes == 2 or (is_requested and any(config.outputs != n_classes for config in configs)):
         takes = "0, 1 or 2" if n_classes == 2 else f"{n_classes}, one for each"
         raise UsageError(f"With {n_classes} classes, outputs must be {takes}. Leave it out.")
     space = spaces.override(space, {"outputs": n_classes})
@@ -316,31 +316,31 @@ def _for_classes(
 
 
 def _without_large_batches(space: Space, n_train: int) -> tuple[Space, str]:
-    """Return the space without batches larger than the training set, and what is left out.
+    """Return the space without batches larger than the training set, and the sizes left out.
 
     Raises:
         UsageError: no batch fits.
     """
-    kept, left_out = [], ""
-    for one in space.search:
-        if one.name == "batch_size":
-            choices = [*map(int, one.labels)] if isinstance(one, spaces.Choices) else []
-            lowest = min(choices) if isinstance(one, spaces.Choices) else int(one.low)
+    parameters, left_out = [], ""
+    for item in space.search:
+        if item.name == "batch_size":
+            choices = [*map(int, item.labels)] if isinstance(item, spaces.Choices) else []
+            lowest = min(choices) if isinstance(item, spaces.Choices) else int(item.low)
             if lowest > n_train:
                 raise UsageError(
                     f"The search tries batch_size from {lowest}, but there are only {n_train} "
                     f"training images. Use --set batch_size=N with N at most {n_train}."
                 )
-            if isinstance(one, spaces.Choices):
+            if isinstance(item, spaces.Choices):
                 fitting = tuple(n for n in choices if n <= n_train)
                 left_out = " and ".join(str(n) for n in choices if n > n_train)
-                one = one.model_copy(update={"choices": fitting})
-            elif n_train < int(one.high):
+                item = item.model_copy(update={"choices": fitting})
+            elif n_train < int(item.high):
                 left_out = f"above {n_train}"
-                high = n_train - (n_train - lowest) % one.step
-                one = one.model_copy(update={"high": high})
-        kept.append(one)
-    return replace(space, search=tuple(kept)), left_out
+                high = n_train - (n_train - lowest) % item.step
+                item = item.model_copy(update={"high": high})
+        parameters.append(item)
+    return replace(space, search=tuple(parameters)), left_out
 
 
 def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, space: Space) -> None:
@@ -351,8 +351,8 @@ def _check_batches(configs: Sequence[TrainingConfig], data: DataInfo, space: Spa
     too_large = " and ".join(str(n) for n in sizes if n > data.n_train)
     hint = f"Use --set batch_size=N with N at most {data.n_train}."
     if "batch_size" in space.sweeps:
-        kept = ",".join(fitting) or f"N (at most {data.n_train})"
-        hint = f"Leave {too_large} out: batch_size={kept}"
+        allowed = ",".join(fitting) or f"N (at most {data.n_train})"
+        hint = f"Leave {too_large} out: batch_size={allowed}"
     raise UsageError(
         f"batch_size cannot exceed the {data.n_train} training images of this data, but is "
         f"{too_large}. {hint}"

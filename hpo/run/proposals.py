@@ -1,4 +1,4 @@
-"""The next proposals of a search, and the trainings that it ends early.
+"""The next proposals of a search, and the limits that prune its trainings.
 
 Both depend only on the seed and the known configurations, and not on the clock, unlike Optuna's
 MedianPruner, which compares with all complete trials.
@@ -66,17 +66,17 @@ class Proposer:
     """Proposes the configurations of one search, one after another.
 
     Configuration k is proposed from the results of those up to `k - window`, which have ended; the
-    later ones are only known to be running. So the course of a search depends on its seed and its
-    window, and not on the clock, the number of parallel trainings, or a killed command.
+    later ones only count as running. So the proposals depend on the seed and the window of the
+    search, and not on the clock, the number of parallel trainings, or a killed command.
 
     For the sampler every configuration has every parameter: one without effect has the base's
-    value, and its proposed value is dropped. A configuration that has been proposed before is
-    replaced by the next evenly spread point: the Gaussian process does not know pruned ones.
+    value, and its proposed value is dropped. A repeated configuration is replaced by the next
+    evenly spread point, because the Gaussian process ignores pruned ones.
     """
 
     def __init__(self, record: StudyRecord) -> None:
         self._record = record
-        self._seen = _Seen(record, begin=0)
+        self._history = _History(record, begin=0)
 
     def propose(
         self, configurations: Sequence[Sequence[FrozenTrial]], *, ordinal: int
@@ -84,33 +84,33 @@ class Proposer:
         """Return the parameters of configuration number `ordinal`.
 
         `configurations` holds the trials of each earlier configuration, first repeat first: one
-        entry per earlier ordinal, unless some cannot be read. The next call has them again, and
-        further ones.
+        entry per earlier ordinal, unless some cannot be read. Each call must pass all of them
+        again, followed by the new ones.
         """
         record, n = self._record, len(configurations)
         begin = max(0, (n // _MOST_SEEN - 1) * _MOST_SEEN)
-        # A search of an older version may have no window: then all are known.
+        # A search of an older version may have no window: then all results are known.
         n_known = max(begin, n - max(1, record.window) + 1)
-        known = (trials[0] for trials in configurations[begin:n_known])
-        n_complete = sum(first.state == TrialState.COMPLETE for first in known)
+        firsts = (trials[0] for trials in configurations[begin:n_known])
+        n_complete = sum(first.state == TrialState.COMPLETE for first in firsts)
         is_start = ordinal < START_UP or n_complete < _LEAST_COMPLETE
         point = partial(spread, record.space, seed=record.seed, first=ordinal, n=1)
         if record.sampler == "qmc" or (is_start and record.sampler != "random"):
             return point()[0]
         name = "tpe" if record.sampler == "gp" and ordinal >= _MOST_BY_GP else record.sampler
-        if begin != self._seen.begin:
-            self._seen = _Seen(record, begin=begin)
-        self._seen.update(configurations, n_known)
-        found = self._seen.ask(make_sampler(name, seed=record.seed, ordinal=ordinal))
-        is_known = any(found == trials[0].user_attrs["params"] for trials in configurations)
-        return point()[0] if is_known else found
+        if begin != self._history.begin:
+            self._history = _History(record, begin=begin)
+        self._history.update(configurations, n_known)
+        params = self._history.ask(make_sampler(name, seed=record.seed, ordinal=ordinal))
+        is_repeated = any(params == trials[0].user_attrs["params"] for trials in configurations)
+        return point()[0] if is_repeated else params
 
 
-class _Seen:
-    """What a sampler sees: a study in memory with one trial per configuration, from `begin` on.
+class _History:
+    """The input of a sampler: a study in memory with one trial per configuration, from `begin` on.
 
-    It lasts from one proposal to the next, since making all its trials anew takes as long as a
-    training once there are a thousand.
+    It is reused for the next proposals, because creating a thousand trials takes as long as a
+    training.
     """
 
     def __init__(self, record: StudyRecord, *, begin: int) -> None:
@@ -137,30 +137,30 @@ class _Seen:
         """Add the result: the mean over the repeats, or the score at which it was pruned."""
         first, values, state = trials[0], None, TrialState.FAIL
         if first.state == TrialState.COMPLETE:
-            found = [t.value for t in trials if t.state == first.state and t.value is not None]
-            values, state = [fmean(found)], first.state
+            scores = [t.value for t in trials if t.state == first.state and t.value is not None]
+            values, state = [fmean(scores)], first.state
         elif first.state == TrialState.PRUNED and first.last_step is not None:
             score, state = first.intermediate_values[first.last_step], first.state
             self._storage.set_trial_intermediate_value(trial_id, first.last_step, score)
         self._storage.set_trial_state_values(trial_id, state, values)
 
     def ask(self, sampler: BaseSampler) -> dict[str, Scalar]:
-        """Return what a sampler proposes."""
+        """Return the proposal of a sampler."""
         self._study.sampler = sampler
         # More threads would use ten times the processor time here, while the cores are training.
         with threadpool_limits(1):
             trial = self._study.ask()
-            found = suggest(trial, self._record.space)
+            params = suggest(trial, self._record.space)
         self._study.tell(trial, state=TrialState.FAIL)
-        return found
+        return params
 
 
 def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> bool:
     """Whether the best score so far misses the limit."""
     if limit is None:
         return False
-    found = [score.rank(value) for value in scores if not math.isnan(value)]
-    return not found or max(found) < score.rank(limit)
+    ranks = [score.rank(value) for value in scores if not math.isnan(value)]
+    return not ranks or max(ranks) < score.rank(limit)
 
 
 def median_limits(earlier: Iterable[FrozenTrial], epochs: int) -> Limits:

@@ -1,4 +1,4 @@
-"""Training recorded jobs again, never from the run store, for the weights or to compare.
+"""Retraining recorded jobs, without the run store, for the weights or to compare.
 
 Each number of a training is identified by its epoch and name; epoch `AFTER` is after the last.
 The numbers of the trial are recorded separately, under other names: either record may be wrong.
@@ -71,7 +71,7 @@ class Difference:
         return self.size <= TOLERANCE and self.metric not in _EXACT
 
     def text(self, between: str) -> str:
-        """Name the number and, after `between`, its values."""
+        """Return the name of the number and, after `between`, its values."""
         when = "after the last epoch" if self.epoch is None else f"of epoch {self.epoch}"
         now = "none" if self.now is None else f"{self.now:.6g}"
         return f"the {self.metric} {when}{between}{self.recorded:.6g} recorded, {now} now"
@@ -139,7 +139,7 @@ class Reproduction:
         if scores[0] is None:
             yield f"It was pruned in epoch {self.n_epochs}, so the reported scores were compared."
         else:
-            # There is no score now if training diverged.
+            # If the new training diverged, it has no score.
             then, now = ("none" if s is None else self.metric.text(s, digits=2) for s in scores)
             yield f"Score ({self.metric.title}): {then} recorded, {now} now."
             if not self.has_run:
@@ -163,15 +163,15 @@ class Reproduction:
     def to_document(self) -> dict[str, Any]:
         """Return the document of `hpo reproduce --json`."""
         first = self.differences[0] if self.differences else None
-        found = {"first": first, "begins": self.begins, "largest": self.largest}
-        recorded, now = (one.get((AFTER, "score")) for one in (self.recorded, self.now))
+        extremes = {"first": first, "begins": self.begins, "largest": self.largest}
+        recorded, now = (numbers.get((AFTER, "score")) for numbers in (self.recorded, self.now))
         plain = ("result", "study", "trial", "n_epochs", "has_run", "seconds")
         return {
             **{name: getattr(self, name) for name in plain},
             "n_numbers": len(self.recorded),
             "n_equal": len(self.recorded) - len(self.differences),
             "tolerance": TOLERANCE,
-            **{name: one and asdict(one) for name, one in found.items()},
+            **{name: item and asdict(item) for name, item in extremes.items()},
             "score": {"name": self.metric.name, "recorded": recorded, "now": now},
             "changes": list(self.changes),
             "sentences": list(self.sentences()),
@@ -187,9 +187,9 @@ def retrain(
     runs out, unfinished jobs restart, half as many at once.
 
     Raises:
-        DataError: the data are gone or changed.
+        DataError: the data are missing or have changed.
         DeviceError: the device is not available.
-        OutOfMemoryError: there is not enough memory for a single one.
+        OutOfMemoryError: there is not enough memory for a single job.
     """
     record = with_model(read_record(study), study.study_name, model)
     data = sealed(open_recorded_data(study, record), record)
@@ -227,12 +227,12 @@ def reproduce(
     """Train a trial again and compare every recorded number.
 
     Yields the number of each epoch and the total; the outcome is yielded last. `number` is
-    Optuna's, `name` is used in messages. A pruned trial is trained as far as it was. Device and
-    precision are the recorded ones unless given; `model` is the custom model of the study.
+    Optuna's, `name` is used in messages. A pruned trial is trained up to its last epoch. Device
+    and precision are the recorded ones unless given; `model` is the custom model of the study.
 
     Raises:
         StudyError: there is no such trial, or it is not finished.
-        DataError: the data are gone or changed.
+        DataError: the data are missing or have changed.
         DeviceError: the device is not available.
     """
     name = name or f"Trial {number}"
@@ -254,7 +254,7 @@ def reproduce(
             for _, epoch, metrics in stack.step():
                 epochs.append(metrics)
                 yield epoch, n_epochs
-        again = stack.result(lane).run if is_complete else None
+        new_run = stack.result(lane).run if is_complete else None
     recorded = numbers_of(run.epochs, run, score) if run else {}
     yield Reproduction(
         study=study.study_name,
@@ -264,7 +264,7 @@ def reproduce(
         has_run=run is not None,
         n_epochs=len(epochs),
         recorded=recorded | _numbers_of_trial(trial),
-        now=numbers_of(epochs, again, score),
+        now=numbers_of(epochs, new_run, score),
         changes=tuple(_changes(trial, job, run, record, here)),
         seconds=time.monotonic() - started,
         own=job.config.model.entry if job.config.model else "",
@@ -273,11 +273,11 @@ def reproduce(
 
 def differences(recorded: Numbers, now: Numbers) -> list[Difference]:
     """Return the numbers that differ, in the order of their epochs."""
-    every = (
+    compared = (
         Difference(None if epoch == AFTER else epoch, name, value, now.get((epoch, name)))
         for (epoch, name), value in sorted(recorded.items(), key=lambda item: item[0][0])
     )
-    return [one for one in every if one.size > 0]
+    return [difference for difference in compared if difference.size > 0]
 
 
 def numbers_of(epochs: Sequence[Epoch], run: Run | None, score: Score) -> Numbers:
@@ -320,16 +320,16 @@ def _numbers_of_trial(trial: FrozenTrial) -> Numbers:
 
 
 def _flat(epoch: int, named: Mapping[str, Any]) -> Numbers:
-    """Name each number of a group by the group and its own name, or by its place from 1."""
+    """Return each number of a group by the names of both, or by its position from 1."""
     numbers: Numbers = {}
-    for group, found in named.items():
-        if isinstance(found, int | float):
-            numbers[epoch, group] = found
-        elif isinstance(found, Mapping):
-            numbers |= {(epoch, f"{group} {n.replace('_', ' ')}"): v for n, v in found.items()}
-        elif found is not None:
-            every = enumerate(np.ravel(found).tolist(), start=1)
-            numbers |= {(epoch, f"{group} {n}"): v for n, v in every}
+    for group, value in named.items():
+        if isinstance(value, int | float):
+            numbers[epoch, group] = value
+        elif isinstance(value, Mapping):
+            numbers |= {(epoch, f"{group} {n.replace('_', ' ')}"): v for n, v in value.items()}
+        elif value is not None:
+            values = enumerate(np.ravel(value).tolist(), start=1)
+            numbers |= {(epoch, f"{group} {n}"): v for n, v in values}
     return numbers
 
 
@@ -340,8 +340,8 @@ def _finished_trial(
     command += record.model_option
     trial = next((trial for trial in trials if trial.number == number), None)
     if trial is None:
-        there = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"
-        raise StudyError(f"The study {study.study_name} has no trial {number}: {there}.")
+        existing = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"
+        raise StudyError(f"The study {study.study_name} has no trial {number}: {existing}.")
     if number in read_trials(study, record).foreign:
         fault = "was trained by another program, so there is nothing to compare."
     elif trial.state == TrialState.FAIL or not has_job(trial):
@@ -370,4 +370,4 @@ def _changes(
             yield f"{name} {then[name]} then, {now[name]} now"
     digest = trial.user_attrs.get("run")
     if digest and digest != run_key(record, job).digest():
-        yield "hpo computed differently then (an older version of its numerics)"
+        yield "the numerics of hpo have changed since then"

@@ -37,7 +37,7 @@ from hpo.study.trials import enqueue_start, requeue_running
 from hpo.training import machine
 from hpo.training.engine import Stack, Workers
 
-# Weights are large: after this many trainings, those that cannot win are removed.
+# After this many trainings, weights that cannot win are removed, because weights are large.
 _MOST_NEW_WEIGHTS: Final = 20
 
 
@@ -45,7 +45,7 @@ _MOST_NEW_WEIGHTS: Final = 20
 class Session:
     """A study, opened by its only driver. `record` holds the device chosen at its creation.
 
-    `check` raises if this process is no longer the driver; `cluster` is the one of `--ray`.
+    `check` raises if this process is no longer the driver; `cluster` is the cluster of `--ray`.
     """
 
     plan: Plan
@@ -81,8 +81,7 @@ class Session:
 def open_session(plan: Plan) -> Iterator[Session]:
     """Open or create the study of a plan, as its only driver until the end.
 
-    If the plan has the study's data at another path, another margin or other weights to compare,
-    that is recorded.
+    Another path of the data, another margin and other weights to compare are recorded.
 
     Raises:
         StudyError: another process drives the study, or it exists and does not fit the plan.
@@ -95,17 +94,17 @@ def open_session(plan: Plan) -> Iterator[Session]:
         if study is None or studies.is_blank(study):
             study = studies.create(storage, plan.name, with_device(plan.record, cluster))
         studies.check_fits(study, plan.record)
-        asked = plan.record
-        require = None if plan.settings.require is None else asked.require
+        new = plan.record
+        require = None if plan.settings.require is None else new.require
         record = studies.renew_record(
-            study, asked.data, margin=asked.margin, weights=asked.weights, require=require
+            study, new.data, margin=new.margin, weights=new.weights, require=require
         )
-        # Equal to the recorded one, but its custom model may be run.
+        # This space equals the recorded one, but its custom model may be run.
         record = replace(record, space=plan.record.space)
         if plan.record.is_gpu_named:
             record = replace(record, is_gpu_named=True)
         goal = studies.raise_goal(study, plan.goal)
-        # A trial that is running now was left by a driver that was killed.
+        # A trial that is running now belongs to a driver that was killed.
         requeue_running(study)
         if record.kind == "search":
             enqueue_start(study, record, plan.start)
@@ -116,7 +115,7 @@ def open_session(plan: Plan) -> Iterator[Session]:
             storage.close_interrupted(error)
             raise
         finally:
-            # Interrupted trials wait again, even one that has just begun. If this fails, the next
+            # Re-queue interrupted trials, even one that has just started. If this fails, the next
             # driver does it.
             with contextlib.suppress(Exception):
                 check()
@@ -126,8 +125,8 @@ def open_session(plan: Plan) -> Iterator[Session]:
 def plan_resume(name: str, settings: Settings) -> Plan:
     """Plan to continue a study with its own space, device and goal.
 
-    Of the settings, `data` says where its data are now; `margin` and `weights` replace the basis
-    of its comparisons; `model` names the file of its custom model.
+    Of the settings, `data` is the current path of its data; `margin` and `weights` replace the
+    basis of its comparisons; `model` names the file of its custom model.
     """
     if settings.data is not None:
         studies.move_data(name, settings.storage, Path(settings.data))
@@ -140,9 +139,9 @@ def plan_resume(name: str, settings: Settings) -> Plan:
 
 
 def training_events(session: Session) -> Generator[Event, None, None]:
-    """Train what is missing in the study, event by event.
+    """Train the missing trials of the study; yield the events.
 
-    If its goal says so, a grid gets more repeats until every pair of values is decided.
+    If its goal requires it, a grid gets more repeats until every pair of values is decided.
     """
     settings = session.plan.settings
     deadline = time.monotonic() + (settings.timeout or math.inf)
@@ -205,7 +204,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
         assert isinstance(source, GridSource)
         source = source.further(goal.n_repeats)
         yield RepeatsAdded(goal.n_repeats, source.n_left())
-    # The scores of the trials decide the best: no run is read.
+    # The best is chosen by the scores of the trials, without reading runs.
     summary = summarize(session.study, compares=False)
     keep_best_weights(summary, weights)
     _record_baselines(session, goal, summary.best)
@@ -220,8 +219,8 @@ def keep_best_weights(summary: StudySummary, folder: Path) -> None:
     lost: set[str | None] = set()
     for c in summary.configurations:
         is_open = c.state != "complete" or (c.fresh and not summary.finalists)
-        kept = c.repeats if is_open else c.judged if c is summary.best else ()
-        lost |= {r.run for r in c.repeats} - {r.run for r in kept}
+        still_needed = c.repeats if is_open else c.judged if c is summary.best else ()
+        lost |= {r.run for r in c.repeats} - {r.run for r in still_needed}
     with writing(folder, hint=MAKE_ROOM):
         for path in folder.glob("*.safetensors"):
             if path.stem in lost:
@@ -234,7 +233,7 @@ def _next_goal(session: Session, goal: Goal) -> Goal | None:
         return None
     summary = session.summary()
     pairs = summary.verdict.pairs if summary.verdict else ()
-    # A value that fails in every repeat stays untested.
+    # A value that fails in every repeat is never compared.
     if not any(pair.answer == "undecided" for pair in pairs) and goal.n_repeats > 1:
         return None
     n = min(goal.most_repeats, LOOK_EVERY * (goal.n_repeats // LOOK_EVERY + 1))
@@ -242,21 +241,21 @@ def _next_goal(session: Session, goal: Goal) -> Goal | None:
 
 
 def delete_study(storage: Database, name: str) -> None:
-    """Delete a study and the files that hpo wrote for it; the run store keeps its results."""
+    """Delete a study and the files that hpo wrote for it; its results stay in the run store."""
     with study_lock(storage, name):
         optuna.delete_study(study_name=name, storage=storage)
         paths.clear_study_folder(paths.study_folder(storage.url, name))
 
 
 def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:
-    """Return where the trials of this study come from."""
+    """Return the source of the trials of this study."""
     if record.kind == "grid":
         return GridSource(study=study, record=record, n_repeats=goal.n_repeats)
     return SearchSource(study=study, record=record, goal=goal)
 
 
 def _record_baselines(session: Session, goal: Goal, best: Configuration | None) -> None:
-    """Score the baselines on the folds that count for the best configuration."""
+    """Score the baselines on the folds by which the best configuration is judged."""
     folds = [session.record.seed + repeat for repeat in range(goal.n_repeats)]
     if best:
         folds = [repeat.fold for repeat in best.judged]
@@ -264,10 +263,10 @@ def _record_baselines(session: Session, goal: Goal, best: Configuration | None) 
         folds = folds[:1]
     if attributes_of(session.study).get("baseline_folds") == folds:
         return
-    found = baselines(session.training_data, folds)
-    means = {name: {m: fmean(values) for m, values in of.items()} for name, of in found.items()}
+    scores = baselines(session.training_data, folds)
+    means = {name: {m: fmean(values) for m, values in of.items()} for name, of in scores.items()}
     session.study.set_user_attr("baselines", means)
-    session.study.set_user_attr("baseline_scores", found)
+    session.study.set_user_attr("baseline_scores", scores)
     session.study.set_user_attr("baseline_folds", folds)
 
 
@@ -277,10 +276,10 @@ def sealed(dataset: Dataset, record: StudyRecord) -> TrainingData:
 
 
 def with_model(record: StudyRecord, name: str, model: Any) -> StudyRecord:
-    """Return the record of the study `name` with the file of its custom model, which is then run.
+    """Return the record of the study `name` with the file of its custom model, which is run.
 
     Raises:
-        UsageError: no model is named, or one is although the study has the built-in network.
+        UsageError: a custom model is not named, or one is named for the built-in network.
         ModelError: the model has changed.
     """
     recorded = record.space.base.model
@@ -293,8 +292,8 @@ def with_model(record: StudyRecord, name: str, model: Any) -> StudyRecord:
             f"{name} trains {recorded.entry}, and code runs only if the command line names it: "
             f"add{record.model_option}"
         )
-    found, code = models.open_own(model)
-    if faults := models.differences(recorded, found):
+    model_now, code = models.open_own(model)
+    if faults := models.differences(recorded, model_now):
         raise ModelError(
             fault_list(f"{code} is not the model that {name} was created with:", faults)
             + "\nRestore it, or start a new study with it."
@@ -304,7 +303,7 @@ def with_model(record: StudyRecord, name: str, model: Any) -> StudyRecord:
 
 def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stack:
     """Open the engine for a study on its device, in one or more processes."""
-    # torch takes two seconds to import; a complete study is shown without it.
+    # Importing torch takes two seconds; a complete study is shown without it.
     from hpo.training import stack
     from hpo.training.pool import Pool
     from hpo.training.processes import Processes
@@ -317,15 +316,15 @@ def open_stack(record: StudyRecord, data: TrainingData, *, n_lanes: int) -> Stac
     return Pool(Processes(data, place, n_processes=n_processes, joins=joins(record)))
 
 
-def lanes_of(record: StudyRecord, asked: int | None, cluster: Any = None) -> int:
+def lanes_of(record: StudyRecord, requested: int | None, cluster: Any = None) -> int:
     """Return the number of parallel trainings of a study, in a search at most its window.
 
-    None lets the cluster decide, or on this machine the configurations known so far.
+    For None, it depends on the cluster or, on this machine, on the configurations known so far.
     """
     configs = [record.space.base]
     if record.kind == "grid":
         configs = [cell.config for cell in spaces.cells(record.space, record.names)]
-    n_lanes: int = asked or (
+    n_lanes: int = requested or (
         cluster.n_slots(record.device) * machine.lanes_per_worker(record.device)
         if cluster
         else machine.choose_lanes(record.kind, record.device, configs)
@@ -334,7 +333,7 @@ def lanes_of(record: StudyRecord, asked: int | None, cluster: Any = None) -> int
 
 
 def processes_of(record: StudyRecord, n_lanes: int) -> int:
-    """Return the number of processes: one per core, or per GPU unless one is named."""
+    """Return the number of processes: one per core, or per GPU unless a GPU is named."""
     # The pool relies on inherited files and `select`, which Windows lacks.
     if not hasattr(select, "poll"):
         return 1

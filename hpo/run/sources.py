@@ -1,9 +1,9 @@
 """Sources of the trials of a study, one after another: a grid, or a search.
 
 A grid has each cell and repeat exactly once, in the prescribed order. A search has configurations
-proposed by a sampler, the base first, then the finalists: the best of many single trainings owes
-part of its score to luck, so the finalists are retrained on other folds with other seeds. The
-networks of the course reports may follow; the sampler does not see them, as most are outside the
+proposed by a sampler, the base first, then the finalists: the score of the best of many single
+trainings is partly due to luck, so the finalists are retrained on other folds with other seeds.
+The networks of the course reports may follow; the sampler ignores them, as most are outside the
 ranges.
 """
 
@@ -40,9 +40,9 @@ _MOST_FAILURES_IN_A_ROW: Final = 20
 
 @dataclass(kw_only=True)
 class GridSource:
-    """Hands out the cells and repeats of a grid that the study lacks.
+    """Returns the missing cells and repeats of a grid, one after another.
 
-    The repeats of a cell follow each other; cells enqueued by another program come first. Those
+    The repeats of a cell follow each other; cells enqueued by another program come first. Trials
     that failed in an earlier call are trained again.
     """
 
@@ -62,16 +62,16 @@ class GridSource:
     def next(self, running: Collection[int] = ()) -> RunningTrial | None:
         """Return a waiting trial, else the next missing one, else None.
 
-        `running` are the ids of trials in training, which are not handed out again.
+        `running` are the ids of trials in training, which are not returned again.
         """
         trials = read_trials(self.study, self.record)
-        if found := start_open(self.study, self.record, trials.own, running):
-            return found
+        if started := start_open(self.study, self.record, trials.own, running):
+            return started
         missing = self._missing(trials.own)
         for trial, cell in trials.enqueued:
             job = next((job for job in missing if job.ordinal == cell.ordinal), None)
-            if job and (found := start_enqueued(self.study, self.record, trial, job)):
-                return found
+            if job and (started := start_enqueued(self.study, self.record, trial, job)):
+                return started
         return start(self.study, self.record, missing[0]) if missing else None
 
     def n_left(self) -> int:
@@ -84,12 +84,12 @@ class GridSource:
         return grid_jobs(self.record, self.n_repeats)
 
     def _missing(self, trials: Sequence[FrozenTrial]) -> list[Job]:
-        there = {
+        existing = {
             place_of(trial)
             for trial in trials
             if trial.state != TrialState.FAIL or trial.number >= self._n_before
         }
-        return [job for job in self._jobs if job.place not in there]
+        return [job for job in self._jobs if job.place not in existing]
 
 
 def grid_jobs(record: StudyRecord, n_repeats: int) -> list[Job]:
@@ -103,7 +103,7 @@ def grid_jobs(record: StudyRecord, n_repeats: int) -> list[Job]:
 
 @dataclass(kw_only=True)
 class SearchSource:
-    """Hands out configurations until the goal of the study is reached, then finalists.
+    """Returns configurations until the goal of the study is reached, then finalists.
 
     With `Goal.patience` it stops after that many configurations without an improvement.
 
@@ -122,25 +122,25 @@ class SearchSource:
 
     def __post_init__(self) -> None:
         self._proposer = Proposer(self.record)
-        self._cells = all_cells(self.record, self.goal)  # Once: a thousand take half a second.
+        self._cells = all_cells(self.record, self.goal)  # A thousand take half a second.
 
     def next(self, running: Collection[int] = ()) -> RunningTrial | None:
         """Return a waiting trial, else a missing repeat, else a new proposal, else None.
 
-        `running` are the ids of trials in training, which are not handed out again.
+        `running` are the ids of trials in training, which are not returned again.
 
         Raises:
             StudyError: the last 20 trainings have all failed.
         """
         trials = read_trials(self.study, self.record)
         progress = self._progress(trials)
-        found = start_open(self.study, self.record, trials.own, running)
-        if not found and (missing := self._missing(progress)):
-            found = start(self.study, self.record, missing[0])
-        found = found or self._proposal(progress, trials)
-        if found:
-            found.limits = self._limits(found.job, progress)
-        return found
+        started = start_open(self.study, self.record, trials.own, running)
+        if not started and (missing := self._missing(progress)):
+            started = start(self.study, self.record, missing[0])
+        started = started or self._proposal(progress, trials)
+        if started:
+            started.limits = self._limits(started.job, progress)
+        return started
 
     def n_left(self) -> int:
         """Return the number of trainings left if nothing is pruned, including running ones."""
@@ -171,10 +171,10 @@ class SearchSource:
         is_decided = is_free or all(map(progress.has_ended, progress.known_before(ordinal)))
         if not progress.n_to_try or not is_decided:
             return None
-        for enqueued, asked in trials.enqueued if ordinal else ():
-            job = first_repeat(self.record, asked, ordinal=ordinal)
-            if found := start_enqueued(self.study, self.record, enqueued, job):
-                return found
+        for enqueued, request in trials.enqueued if ordinal else ():
+            job = first_repeat(self.record, request, ordinal=ordinal)
+            if started := start_enqueued(self.study, self.record, enqueued, job):
+                return started
         if not progress.n_to_propose:
             return None
         cell = self._next_cell(progress)
