@@ -1,8 +1,8 @@
 """Checks of trainings: signs that a model is broken, or that its numbers are misleading.
 
-A check gives one line, however many trainings it names. Findings based on an accuracy are shown
-only if chance would hardly produce them: the binomial tail of that many images, times the number
-of trainings checked, is below 1 %. The line states that number.
+A check returns one line for all trainings that it names. Findings based on an accuracy are shown
+only if they are unlikely by chance: the binomial tail of that many images, times the number of
+trainings checked, is below 1 %. The line contains that number.
 """
 
 import math
@@ -150,7 +150,7 @@ def check_answers(
     *,
     images: str,
 ) -> list[str]:
-    """Name the trainings in which every image gets the same class."""
+    """Return a finding on the trainings that predict the same class for every image."""
     rows = zip(trainings, answers, thresholds, strict=True)
     found = [(training, ps, at) for training, ps, at in rows if is_one_answer(ps, at)]
     if not found:
@@ -168,7 +168,7 @@ def check_answers(
 
 
 def is_one_answer(probabilities: Floats, threshold: float) -> bool:
-    """Whether every image gets the same class."""
+    """Whether the same class is predicted for every image."""
     return len(np.unique(predicted(probabilities, threshold))) == 1
 
 
@@ -194,7 +194,7 @@ def _signs(run: Run, best: Run, majority: float | None) -> Iterator[tuple[str, f
         spread, lag = _accuracy(best) - majority, _accuracy(best) - accuracy
         if spread >= _LEAST_SPREAD and lag > accuracy - majority:
             n_of_best = len(best.validation_probabilities)
-            # Even the best is not always right: add one answer of each kind.
+            # Even the best is not always right: add one correct and one wrong answer.
             share = (_accuracy(best) * n_of_best + 1) / (n_of_best + 2)
             is_of_two = isinstance(run.validation_probabilities[0], float)
             ranks_well = is_of_two and run.kept.validation.get("auroc", 0.0) >= 0.8

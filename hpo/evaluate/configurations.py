@@ -123,7 +123,7 @@ def evaluate_configuration(
     predictions = [
         (
             repeat.repeat,
-            # The fold as it was: another version of scikit-learn may draw it differently.
+            # The recorded fold: another version of scikit-learn may draw another one.
             np.array(run.validation_images or test.pool.fold(repeat.fold).validation),
             np.array(run.validation_probabilities),
             np.array(run.test_probabilities),
@@ -132,8 +132,11 @@ def evaluate_configuration(
     ]
     evaluated, answers = _evaluate(name, predictions, test, rule)
     trainings = [("", repeat.number, run) for repeat, run in runs]
-    counts = [np.bincount(test.pool.labels[images]) / len(images) for _, images, *_ in predictions]
-    majority = float(np.mean(counts, axis=0).max())
+    shares = [
+        np.bincount(test.pool.labels[images], minlength=len(test.class_names)) / len(images)
+        for _, images, *_ in predictions
+    ]
+    majority = float(np.mean(shares, axis=0).max())
     on_test = [probabilities for *_, probabilities in predictions]
     signs = check_trainings(trainings, test.class_names, majority=majority)
     signs += check_answers(

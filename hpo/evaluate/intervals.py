@@ -11,8 +11,8 @@ measured coverage.
 Repeat i has the same seed, fold and test images in every configuration, so a pair is judged by the
 differences of its repeats. p-values are corrected for the number of pairs (Holm 1979), and each
 interval has the level at which its pair was tested. With one training each, the exact McNemar test
-is also made, and the larger p-value counts; pooling the answers of several repeats would treat one
-test set as many.
+is also computed, and the larger p-value is used; pooling the answers of several repeats would
+treat one test set as several.
 """
 
 import math
@@ -159,8 +159,8 @@ def compare(
     all of them (Bonferroni).
     """
     found = [_difference(answers[a], answers[b], overlap, n_patients) for a, b in pairs]
-    # Trainings that collapse half of the time sometimes look steady in three repeats, so few
-    # repeats are judged by the largest error in the sweep, similar to `hpo.stats.paired`.
+    # Trainings that collapse half of the time can look steady in three repeats, so the largest
+    # error in the sweep is used for few repeats, similar to `hpo.stats.paired`.
     largest = max((one.repeat_error for one, _ in found if one), default=0.0)
     found = [
         (replace(one, repeat_error=largest) if one and 1 < one.n_repeats <= _FEW else one, exact)
@@ -266,7 +266,7 @@ def _sentence(a: str, b: str, interval: Interval, is_real: bool) -> str:
 def _interval(found: Estimate, low: float, high: float) -> Interval:
     """Return an interval, without bounds if one of them is NaN."""
     mean, deviation = (x if math.isfinite(x) else None for x in (found.mean, found.deviation))
-    is_point = high - low < 1e-9  # All resamples are equal but for rounding.
+    is_point = high - low < 1e-9  # All resamples are equal within rounding.
     if math.isnan(low) or math.isnan(high) or is_point:
         return Interval(mean, None, None, deviation, found.n_repeats)
     return Interval(mean, low, high, deviation, found.n_repeats)

@@ -165,7 +165,7 @@ def compare_curves(
     """Measure the curves of finished trainings, and compare configurations pair by pair.
 
     The p-values of each measure are corrected for the number of pairs. None if nothing is
-    finished, or if no run file is left.
+    finished, or if no run file exists.
     """
     is_search = summary.record.kind == "search"
     scored = [c for c in summary.configurations if c.scores]
@@ -275,8 +275,8 @@ def turning_epoch(losses: Sequence[float]) -> float:
 def _choose_target(means: Mapping[Scalar, float], baselines: Iterable[float]) -> tuple[float, str]:
     """Choose an accuracy that every configuration that learned reaches; return it and the reason.
 
-    A configuration that did not get half way from the majority class to the best does not count:
-    all others would "converge" in their first epoch.
+    A configuration that is less than half way from the majority class to the best is ignored:
+    otherwise all others would "converge" in their first epoch.
     """
     best = max(means.values())
     half_way = min((min(baselines, default=0.5) + best) / 2, best)

@@ -25,7 +25,7 @@ def statistics(labels: Labels, probabilities: Floats, *, threshold: float) -> di
 
     With two classes, a probability above the threshold means the second, positive one; with more
     classes the most likely one is predicted. `balanced_accuracy` is the mean over the classes of
-    the share that is found: for two classes the mean of `specificity` and `sensitivity`. `auroc`
+    their recall: for two classes the mean of `specificity` and `sensitivity`. `auroc`
     of more than two classes is the mean over the classes, each against the rest. `brier` is the
     mean squared difference of probability and label, for more than two classes half the sum over
     the classes; `log_loss` the mean of -log of the true class's probability. `calibration_error`
@@ -67,12 +67,12 @@ def count_answers(answers: NDArray[np.int64], labels: Labels, n_classes: int) ->
 
 def roc(labels: Labels, probabilities: Sequence[Floats]) -> Roc:
     """Return the ROC curve over the repeats, at every hundredth of the false positive rate."""
-    from sklearn.metrics import roc_curve  # It takes a second to import.
+    from sklearn.metrics import roc_curve  # Importing it takes a second.
 
     lines = []
     for one in probabilities:
         false_alarms, sensitivity, _ = roc_curve(labels, one, drop_intermediate=False)
-        # Where the curve is vertical, its upper end counts.
+        # Where the curve is vertical, its upper end is used.
         is_corner = np.append(np.diff(false_alarms) > 0, True)
         lines.append(np.interp(_FALSE_ALARMS, false_alarms[is_corner], sensitivity[is_corner]))
     rows = (_FALSE_ALARMS, np.mean(lines, axis=0), np.min(lines, axis=0), np.max(lines, axis=0))

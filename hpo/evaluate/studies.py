@@ -51,7 +51,7 @@ class Comparison:
 
     @property
     def best(self) -> Entry:
-        """The best mean; a single lucky training does not count if others have several repeats."""
+        """The best mean, among configurations with several repeats if there are any."""
         return max(self.entries, key=lambda e: (len(e.configuration.judged) > 1, e.rank))
 
 

@@ -74,7 +74,7 @@ def choose(rule: ThresholdRule, probabilities: Floats, labels: Labels) -> float:
 
     Chosen thresholds lie halfway between two probabilities. `youden` maximizes sensitivity plus
     specificity (Youden 1950), with ties broken toward 0.5; `sensitivity` is the largest threshold
-    that finds this share of the positive images.
+    with at least this sensitivity.
     """
     if rule.kind == "fixed":
         return rule.value
@@ -90,7 +90,7 @@ def choose(rule: ThresholdRule, probabilities: Floats, labels: Labels) -> float:
 
 def _youden(probabilities: Floats, labels: Labels) -> float:
     """Return the threshold with the largest sensitivity plus specificity."""
-    from sklearn.metrics import roc_curve  # It takes a second to import.
+    from sklearn.metrics import roc_curve  # Importing it takes a second.
 
     if np.ptp(probabilities) == 0:
         return float(DEFAULT)
