@@ -1,4 +1,4 @@
-"""The verdict of a sweep: which of its values differ, and by how much."""
+"""The verdict of a sweep: which of its values differ significantly, and by how much."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -32,7 +32,7 @@ MOST_LOOKS: Final = len(_POCOCK)
 _LOOKS: Final = (*range(5, 50, 5), *range(50, 100, 10), *range(100, MOST_REPEATS + 1, 25))
 _N_COURSES: Final = 400
 _IN_RANGE: Final = (0.1, 0.9)
-# Estimating the repeats needed takes a millisecond per pair; with more pairs nobody reads it.
+# Estimating the repeats needed takes a millisecond per pair; it is left out for more pairs.
 _MOST_OUTLOOKS: Final = 100
 
 
@@ -60,7 +60,7 @@ def compare_sweep(
     step: float = 0.0,
     answers: Answers | None = None,
 ) -> SweepComparison:
-    """Compare every pair of values of a sweep by its repeats, and say which differ.
+    """Compare every pair of values of a sweep by its repeats.
 
     `scores` holds per value the scores of repeats 0, 1, …; None or NaN where a repeat is missing
     or failed. Repeat i of one value is compared with repeat i of the other, so both must have the
@@ -71,7 +71,7 @@ def compare_sweep(
 
     If `pairs` are given, only these are compared and corrected for. Among more than `most` values,
     those with the best means are compared but corrected for all pairs: the same scores select the
-    best, and the lead of a lucky one would sometimes be called real.
+    best, so a difference due to luck would otherwise appear significant too often.
     """
     table, n_tests = _table(scores), None
     if most is not None and len(table) > most:
@@ -84,7 +84,7 @@ def compare_sweep(
     rows = [place for place, value in enumerate(scores) if value in table]
     indices = np.array([[values.index(a), values.index(b)] for a, b in pairs], dtype=np.intp)
     share = overlap / (1 + overlap)
-    found: list[PairComparison] = []
+    comparisons: list[PairComparison] = []
     if len(indices):
         tests = paired_tests(
             np.stack(list(table.values())),
@@ -109,14 +109,14 @@ def compare_sweep(
             a, b = (table[name] for name in names)
             is_identical = pair.n_pairs >= 2 and not np.nan_to_num(b - a).any()
             n_alone = int((np.isfinite(a) ^ np.isfinite(b)).sum())
-            said = pair_sentence(
+            sentence = pair_sentence(
                 pair, kind, level=level, is_identical=is_identical, n_alone=n_alone
             )
-            found.append(replace(pair, sentence=said))
+            comparisons.append(replace(pair, sentence=sentence))
     return SweepComparison(
         values={v: mean_interval(s, level=level, overlap=overlap) for v, s in table.items()},
-        pairs=tuple(found),
-        n_left_out=n_tests - len(found) if n_tests else 0,
+        pairs=tuple(comparisons),
+        n_left_out=n_tests - len(comparisons) if n_tests else 0,
         kind=kind,
     )
 
@@ -141,12 +141,12 @@ def _pair(names: tuple[V, V], tests: PairedTests, index: int, kind: ScoreKind) -
         float(x[index]) for x in (tests.difference, tests.low, tests.high, tests.p_value)
     )
     if n < 2:
-        known = difference if n else None
-        return PairComparison(*names, known, None, None, None, is_real, n, "", answer="untested")
-    # Shares differ by at most 1, so intervals are cut there.
-    most = 1.0 if kind.is_share else math.inf
-    low, high = max(low, -most), min(high, most)
-    bound = min(float(tests.bound[index]), most) if np.isfinite(tests.bound[index]) else None
+        single = difference if n else None
+        return PairComparison(*names, single, None, None, None, is_real, n, "", answer="untested")
+    # Shares differ by at most 1, so intervals are limited to it.
+    limit = 1.0 if kind.is_share else math.inf
+    low, high = max(low, -limit), min(high, limit)
+    bound = min(float(tests.bound[index]), limit) if np.isfinite(tests.bound[index]) else None
     is_small = kind.margin is not None and bound is not None and bound <= kind.margin
     answer: Answer = "same" if is_small else "better" if is_real else "undecided"
     return PairComparison(
@@ -161,10 +161,10 @@ def _repeats_to_decide(
 
     Future repeats are simulated 400 times: the true difference is drawn from its normal
     distribution around the mean, the variance from its chi-square distribution. After every five
-    repeats each simulation is judged like `paired_tests`, at today's level. The variance due to
-    images is known once they are answered twice; until then each simulation draws a share of its
-    upper bound. The range covers 80 % of the simulations; its end is None if more than a tenth is
-    undecided after 200 repeats.
+    repeats each simulation is tested like `paired_tests`, at the present level. The variance due
+    to images is measured once they are answered twice; until then each simulation draws a share of
+    its upper bound. The range covers 80 % of the simulations; its end is None if more than a tenth
+    is undecided after 200 repeats.
     """
     mean, variance, floor, degrees = (
         float(array[index])

@@ -68,8 +68,8 @@ def auroc(labels: ArrayLike, probabilities: ArrayLike) -> Statistic:
 def image_variance(right: Floats, pairs: Pairs, patients: ArrayLike) -> tuple[Floats, Floats]:
     """Measure the contribution of the images to the variance of differences between values.
 
-    Returns two parts for each pair, `(pairs,)`, NaN if not measured: the variance that remains
-    however often the same images are answered, beyond the part contained in differences between
+    Returns two parts for each pair, `(pairs,)`, NaN if not measured: the variance that remains for
+    any number of answers to the same images, beyond the part contained in differences between
     repeats; and the variance of one repeat's difference due to the choice of its images.
 
     `right` `(values, repeats, images)` is 1 for a correct answer, 0 for a wrong one, NaN if the
@@ -84,33 +84,33 @@ def image_variance(right: Floats, pairs: Pairs, patients: ArrayLike) -> tuple[Fl
     order = np.argsort(patient, kind="stable")
     starts = np.flatnonzero(np.diff(patient[order], prepend=-1))
     ordered = right[..., order]
-    found = [_of_pair(ordered[b] - ordered[a], starts) for a, b in pairs]
-    persistent, sampled = np.array(found).reshape(-1, 2).T
+    parts = [_of_pair(ordered[b] - ordered[a], starts) for a, b in pairs]
+    persistent, sampled = np.array(parts).reshape(-1, 2).T
     return persistent, sampled
 
 
 def _of_pair(differences: Floats, starts: NDArray[np.intp]) -> tuple[float, float]:
     """Return both parts for one pair; the images are sorted by patient."""
-    is_there = np.isfinite(differences)
-    n_answers = is_there.sum(axis=0)
-    n_repeats, n_images = is_there.any(axis=1).sum(), (n_answers > 0).sum()
+    is_scored = np.isfinite(differences)
+    n_answers = is_scored.sum(axis=0)
+    n_repeats, n_images = is_scored.any(axis=1).sum(), (n_answers > 0).sum()
     if not n_repeats:
         return np.nan, np.nan
-    known = np.nan_to_num(differences)
-    mean = known.sum() / is_there.sum()
+    values = np.nan_to_num(differences)
+    mean = values.sum() / is_scored.sum()
     # For each repeat, the sum over a patient's images minus its expectation.
-    by_patient = np.add.reduceat(known - mean * is_there, starts, axis=1)
+    by_patient = np.add.reduceat(values - mean * is_scored, starts, axis=1)
     n_rounds = np.add.reduceat(n_answers, starts) / np.add.reduceat(n_answers > 0, starts).clip(1)
-    is_again = n_rounds > 1
+    is_repeated = n_rounds > 1
     total, squares = by_patient.sum(axis=0), (by_patient**2).sum(axis=0)
-    products = (total**2 - squares)[is_again] / (n_rounds * (n_rounds - 1))[is_again]
-    n_again = np.add.reduceat(n_answers > 0, starts)[is_again].sum()
-    rounds = is_there.sum() / n_images
+    products = (total**2 - squares)[is_repeated] / (n_rounds * (n_rounds - 1))[is_repeated]
+    n_repeated = np.add.reduceat(n_answers > 0, starts)[is_repeated].sum()
+    rounds = is_scored.sum() / n_images
     is_fixed = rounds == n_repeats
-    stays = max(0.0, products.sum() / n_again) / n_images if n_again else 0.0
-    per_repeat = is_there.sum() / n_repeats
+    remaining = max(0.0, products.sum() / n_repeated) / n_images if n_repeated else 0.0
+    per_repeat = is_scored.sum() / n_repeats
     sampled = squares.sum() / n_repeats / per_repeat**2
-    return float(stays if is_fixed else stays * (1 - 1 / rounds)), float(sampled)
+    return float(remaining if is_fixed else remaining * (1 - 1 / rounds)), float(sampled)
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

@@ -29,7 +29,7 @@ _SHARED_TRAINING: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class PairedTests:
-    """Arrays `(..., pairs)`; NaN or False if fewer than two repeats pair up.
+    """Arrays `(..., pairs)`; NaN or False for fewer than two common repeats.
 
     `variance` is that of one repeat, `floor` the part of the mean's variance that more repeats do
     not reduce. `quantile` is the quantile of Student's t at which the pair was tested, with
@@ -162,11 +162,11 @@ def step_down(p_values: Floats, *, alpha: float, n_values: int = 0) -> tuple[Flo
 
 @cache
 def _shaffer(n_values: int) -> Floats:
-    """Return the largest number of equal pairs when 0, 1, … pairs are known to differ."""
+    """Return the largest possible number of equal pairs if 0, 1, … pairs differ."""
     n_pairs = math.comb(n_values, 2)
     possible = sorted(_numbers_of_equal_pairs(n_values))
-    most = [max(n for n in possible if n <= n_pairs - j) for j in range(n_pairs)]
-    return np.maximum(np.array(most, dtype=np.float64), 1.0)
+    largest = [max(n for n in possible if n <= n_pairs - j) for j in range(n_pairs)]
+    return np.maximum(np.array(largest, dtype=np.float64), 1.0)
 
 
 @cache
@@ -198,8 +198,8 @@ def _at_least_a_step(own: Floats, mean: Floats, n: NDArray[np.int64], step: floa
     """
     is_constant = own <= (_ROUNDING * mean) ** 2
     is_unknown = (n == 2) | (is_constant & (step == 0))
-    least = np.where(is_unknown, np.maximum(np.abs(mean), step), step)
-    return np.asarray(np.maximum(own, least**2 / 2), dtype=np.float64)
+    smallest = np.where(is_unknown, np.maximum(np.abs(mean), step), step)
+    return np.asarray(np.maximum(own, smallest**2 / 2), dtype=np.float64)
 
 
 def _shared_variance(scores: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -208,17 +208,17 @@ def _shared_variance(scores: Floats) -> tuple[Floats, NDArray[np.int64]]:
     It is twice the residual variance of the additive model value + repeat, `(..., 1)` each; 0 if
     no degrees of freedom are left.
     """
-    is_there = np.isfinite(scores)
-    n_of_values = is_there.sum(axis=-1, keepdims=True)
-    n_of_repeats = is_there.sum(axis=-2, keepdims=True)
-    residual = np.where(is_there, scores, 0.0)
+    is_scored = np.isfinite(scores)
+    n_of_values = is_scored.sum(axis=-1, keepdims=True)
+    n_of_repeats = is_scored.sum(axis=-2, keepdims=True)
+    residual = np.where(is_scored, scores, 0.0)
     # Exact in one pass if no score is missing; else rows and columns alternate.
-    for _ in range(1 if is_there.all() else 50):
+    for _ in range(1 if is_scored.all() else 50):
         for axis, n in ((-1, n_of_values), (-2, n_of_repeats)):
-            of_one = residual.sum(axis=axis, keepdims=True) / np.maximum(n, 1)
-            residual = np.where(is_there, residual - of_one, 0.0)
+            effect = residual.sum(axis=axis, keepdims=True) / np.maximum(n, 1)
+            residual = np.where(is_scored, residual - effect, 0.0)
     degrees = (
-        is_there.sum(axis=(-1, -2))
+        is_scored.sum(axis=(-1, -2))
         - (n_of_values[..., 0] > 0).sum(axis=-1)
         - (n_of_repeats[..., 0, :] > 0).sum(axis=-1)
         + 1
@@ -235,12 +235,12 @@ def _floor(
     A little is added for training images shared by repeats: 5 % of the smaller of both parts,
     which measured trainings did not exceed (docs/verdicts.md).
     """
-    unknown = variance * unmeasured_floor(n, share)
+    bound = variance * unmeasured_floor(n, share)
     if images is None:
-        return unknown
+        return bound
     persistent, sampled = images
-    known = persistent + _SHARED_TRAINING * np.minimum(sampled, variance)
-    return np.where(np.isfinite(known), known, unknown)
+    measured = persistent + _SHARED_TRAINING * np.minimum(sampled, variance)
+    return np.where(np.isfinite(measured), measured, bound)
 
 
 def unmeasured_floor(n: ArrayLike, share: float) -> Floats:

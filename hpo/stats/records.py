@@ -32,7 +32,7 @@ class PairComparison:
     """Two values of a sweep.
 
     `difference` is the mean score of `b` minus that of `a` over the `n_pairs` repeats that both
-    have; above zero, b scored higher. `is_real` says that `low` to `high` excludes zero and that
+    have; above zero, b scored higher. `is_real` is true if `low` to `high` excludes zero and
     `p_value`, corrected for the number of pairs, is below 1 - level. With fewer than two such
     repeats there is no interval and no p-value.
 

@@ -1,4 +1,4 @@
-"""Comparisons in plain sentences; no other module words them."""
+"""Comparisons in plain sentences; only this module formulates them."""
 
 import math
 from collections import Counter
@@ -31,7 +31,7 @@ def pair_sentence(
     bound = f"at most {most}{unit} ({100 * level:.3g} % confidence)"
     if pair.low is None or pair.high is None or pair.difference is None:
         have = f"only {count(pair.n_pairs, 'repeat')}" if pair.n_pairs else "no repeat"
-        text = f"{first} and {second}: not compared, {have} of both. It takes two"
+        text = f"{first} and {second}: not compared, {have} of both; at least two are needed"
     elif is_identical:
         of_all = "both" if pair.n_pairs == 2 else f"all {pair.n_pairs}"
         text = f"{first} and {second}: identical scores in {of_all} repeats"
@@ -39,7 +39,7 @@ def pair_sentence(
         is_second = (pair.difference > 0) == (kind.direction == "maximize")
         better, worse = (second, first) if is_second else (first, second)
         bounds = sorted(map(abs, (pair.low, pair.high)))
-        # Enough decimals that a bound above zero does not look like zero.
+        # With enough decimals, a bound above zero does not look like zero.
         sizes = (abs(pair.difference), *bounds)
         size, low, high = amounts(sizes, factor, decimals, least=bounds[0])
         interval = f"{interval_of} {low} to {high}"
@@ -55,7 +55,7 @@ def pair_sentence(
         else:
             text = f"{first} and {second}: undecided"
             text += f" with {pair.n_pairs} repeats" if pair.n_pairs < _FEW else ""
-            # An interval that reaches the largest possible difference says nothing.
+            # An interval that reaches the largest possible difference is not informative.
             is_wide = kind.is_share and (pair.low <= -1 or pair.high >= 1)
             text += ", too few for an interval" if is_wide else f" ({interval})"
             if pair.repeats:
@@ -65,30 +65,30 @@ def pair_sentence(
     return text + "."
 
 
-def headline(found: SweepComparison, names: Sequence[str]) -> str | None:
+def headline(comparison: SweepComparison, names: Sequence[str]) -> str | None:
     """Summarize a sweep of parameters in a sentence or two; None if nothing is compared."""
-    tested = [pair for pair in found.pairs if pair.answer != "untested"]
-    if not tested or found.n_left_out:
+    tested = [pair for pair in comparison.pairs if pair.answer != "untested"]
+    if not tested or comparison.n_left_out:
         return None
     compared = {value for pair in tested for value in (pair.a, pair.b)}
-    left_out = [value for value in found.values if value not in compared]
-    text = _headline(found, tested, names, [v for v in found.values if v in compared])
+    left_out = [value for value in comparison.values if value not in compared]
+    text = _headline(comparison, tested, names, [v for v in comparison.values if v in compared])
     return f"{text} {_listed(left_out)} {_verb(left_out)} not compared." if left_out else text
 
 
 def _headline(
-    found: SweepComparison,
+    comparison: SweepComparison,
     tested: list[PairComparison],
     names: Sequence[str],
     values: list[Hashable],
 ) -> str:
-    what, is_one = _listed(names), len(names) == 1
+    swept, is_one = _listed(names), len(names) == 1
     undecided = [pair for pair in tested if pair.answer == "undecided"]
     better = [pair for pair in tested if pair.answer == "better"]
     if not better and not undecided:
-        below = f"all differences are below {margin_text(found.kind)}"
-        return f"{what} {'does' if is_one else 'do'} not matter here: {below}."
-    is_higher = found.kind.direction == "maximize"
+        below = f"all differences are below {margin_text(comparison.kind)}"
+        return f"{swept} {'does' if is_one else 'do'} not matter here: {below}."
+    is_higher = comparison.kind.direction == "maximize"
     beaten = {
         pair.a if (pair.difference or 0) * (1 if is_higher else -1) > 0 else pair.b
         for pair in better
@@ -97,7 +97,7 @@ def _headline(
     worse = [value for value in values if value in beaten]
     if undecided:
         if len(undecided) == len(tested):
-            text = f"It is undecided whether {what} {'matters' if is_one else 'matter'}."
+            text = f"It is undecided whether {swept} {'matters' if is_one else 'matter'}."
         else:
             worse_ones = f"{_listed(worse)} {_verb(worse)} worse. " if worse else ""
             verb = "is" if len(undecided) == 1 else "are"
@@ -105,41 +105,41 @@ def _headline(
         spans = [pair.repeats for pair in undecided if pair.repeats]
         return text + (f" {repeats_text(longest(spans))}." if spans else "")
     if len(values) == 2:
-        return f"{what} {better[0].sentence}" if is_one else better[0].sentence
+        return f"{swept} {better[0].sentence}" if is_one else better[0].sentence
     if len(best) == 1:
-        best_one = f"{what if is_one else 'combination'} is {label(best[0])}"
+        best_one = f"{swept if is_one else 'combination'} is {label(best[0])}"
         other = "value" if is_one else "combination"
         return f"The best {best_one}: it is better than every other {other}."
     return (
-        f"For {what}, {_listed(best)} are best, with no difference between them that matters; "
+        f"For {swept}, {_listed(best)} are best, with no difference between them that matters; "
         f"{_listed(worse)} {_verb(worse)} worse."
     )
 
 
 def outcome(
-    found: SweepComparison, *, most: int = _MOST_PAIRS, most_real: int | None = None
+    comparison: SweepComparison, *, most: int = _MOST_PAIRS, most_real: int | None = None
 ) -> list[PairComparison | str]:
     """Return the sentences to show: every pair, or among more than `most` those that differ.
 
     At most `most_real` of these are shown if it is given; a line counts those left out.
     """
     left_out = [
-        f"Only the {len(found.values)} values with the best means are compared, corrected for "
-        f"all {found.n_pairs:,} pairs."
-    ] * bool(found.n_left_out)
-    if len(found.pairs) <= most:
-        return [*found.pairs, *left_out]
-    better = [pair for pair in found.pairs if pair.answer == "better"]
+        f"Only the {len(comparison.values)} values with the best means are compared, corrected "
+        f"for all {comparison.n_pairs:,} pairs."
+    ] * bool(comparison.n_left_out)
+    if len(comparison.pairs) <= most:
+        return [*comparison.pairs, *left_out]
+    better = [pair for pair in comparison.pairs if pair.answer == "better"]
     shown = better[:most_real]
-    n = Counter(pair.answer for pair in found.pairs)
+    n = Counter(pair.answer for pair in comparison.pairs)
     counts = {
         "Further pairs that differ: {}.": len(better) - len(shown),
         "Pairs without a difference that matters: {}.": n["same"],
         "Undecided pairs: {}.": n["undecided"],
         "Pairs with fewer than two repeats of both: {}.": n["untested"],
     }
-    said = (text.format(f"{n_of:,}") for text, n_of in counts.items() if n_of)
-    return [*shown, *said, *left_out]
+    lines = (text.format(f"{number:,}") for text, number in counts.items() if number)
+    return [*shown, *lines, *left_out]
 
 
 def longest(spans: Iterable[Span]) -> Span:
@@ -159,7 +159,7 @@ def repeats_text(span: Span) -> str:
 
 
 def label(value: Hashable) -> str:
-    """Write a value of a sweep: `32`, `0.001`, `true`, `64-64-64`."""
+    """Format a value of a sweep: `32`, `0.001`, `true`, `64-64-64`."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -168,7 +168,7 @@ def label(value: Hashable) -> str:
 
 
 def margin_text(kind: ScoreKind) -> str:
-    """Write the margin with its unit: `1 point`, `0.5 points`, `0.02`."""
+    """Format the margin with its unit: `1 point`, `0.5 points`, `0.02`."""
     if kind.margin is None:
         return "0"
     if not kind.is_share:
