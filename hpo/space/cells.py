@@ -42,7 +42,7 @@ _NEEDS: Final = {
 def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
     """Return every training among the combinations of the sweeps' values, in the prescribed order.
 
-    The first name varies slowest. The `set` of a sweep holds for all cells, except for varied
+    The first name varies slowest. The `set` of a sweep applies to all cells, except for varied
     fields. Among combinations with the same training (step_size has an effect only with some
     schedulers), the first is used, without the parameters that have no effect.
 
@@ -58,8 +58,8 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
             )
         lines = [f"{n}: {', '.join(map(value_text, s.labels))}" for n, s in space.sweeps.items()]
         raise UsageError(fault_list(f"{ask} The space {space.name} prescribes values for:", lines))
-    if found := _name_faults(space, names) or _clashes(space, [space.sweeps[n] for n in names]):
-        raise UsageError(fault_list("This grid cannot be trained:", found))
+    if faults := _name_faults(space, names) or _clashes(space, [space.sweeps[n] for n in names]):
+        raise UsageError(fault_list("This grid cannot be trained:", faults))
     trainings: dict[str, list[Cell]] = {}
     for cell in _combinations(space, [space.sweeps[name] for name in names]):
         trainings.setdefault(cell.config.identity(), []).append(cell)
@@ -108,21 +108,21 @@ def resolve(space: Space, params: Mapping[str, Scalar]) -> TrainingConfig:
     return apply(space.base, changes)
 
 
-def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
+def complete(space: Space, values: Mapping[str, Any]) -> Cell | None:
     """Return the configuration with these parameters and the others as in the base.
 
-    A number of the base outside its range is moved to the nearest value in it, among two equally
-    near ones to the lower; a single choice is taken. None if the ranges cannot express the
+    A number of the base outside its range is moved to the nearest value in it, the lower one of
+    two equally near ones; a single choice is used. None if the ranges cannot express the
     configuration. Parameters without an effect are left out.
     """
-    if not asked.keys() <= {parameter.name for parameter in space.search}:
+    if not values.keys() <= {parameter.name for parameter in space.search}:
         return None
     params: dict[str, Scalar] = {}
     for parameter in space.search:
         if not is_active(parameter, params):
             continue
         name = parameter.name
-        label = parameter.find(asked[name]) if name in asked else _nearest(parameter, space.base)
+        label = parameter.find(values[name]) if name in values else _nearest(parameter, space.base)
         if label is None:
             return None
         params[name] = label
@@ -132,7 +132,7 @@ def complete(space: Space, asked: Mapping[str, Any]) -> Cell | None:
         return None
 
 
-def read_point(space: Space, asked: Mapping[str, object]) -> Cell:
+def read_point(space: Space, values: Mapping[str, object]) -> Cell:
     """Return the configuration of a search with these values and the others from the base.
 
     Raises:
@@ -140,29 +140,29 @@ def read_point(space: Space, asked: Mapping[str, object]) -> Cell:
     """
     searched = {parameter.name: parameter for parameter in space.search}
     labels: dict[str, Scalar] = {}
-    found = []
-    for name, value in asked.items():
+    faults = []
+    for name, value in values.items():
         plain: Any = tuple(value) if isinstance(value, list) else value
         if name not in searched:
-            found.append(f"{name} is not searched.")
+            faults.append(f"{name} is not searched.")
         elif (label := searched[name].find(label_of(plain))) is None:
-            found.append(f"{name} = {value_text(plain)} is outside the searched values.")
+            faults.append(f"{name} = {value_text(plain)} is outside the searched values.")
         else:
             labels[name] = label
-    cell = None if found else complete(space, labels)
+    cell = None if faults else complete(space, labels)
     if cell is None:
-        found = found or ["The ranges exclude this configuration with the base's other values."]
-        raise ConfigError(fault_list("This configuration cannot be tried:", found))
+        faults = faults or ["The ranges exclude this configuration with the base's other values."]
+        raise ConfigError(fault_list("This configuration cannot be tried:", faults))
     return cell
 
 
 def active(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """Return the parameters without those that have no effect."""
-    kept: dict[str, Scalar] = {}
+    used: dict[str, Scalar] = {}
     for parameter in space.search:
-        if is_active(parameter, kept):
-            kept[parameter.name] = params[parameter.name]
-    return kept
+        if is_active(parameter, used):
+            used[parameter.name] = params[parameter.name]
+    return used
 
 
 def filled(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -170,51 +170,51 @@ def filled(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
 
     If the choices lack the base's value, the first choice is used.
     """
-    found = dict(params)
+    all_params = dict(params)
     for parameter in space.search:
-        if parameter.name not in found:
+        if parameter.name not in all_params:
             value = _nearest(parameter, space.base)
-            found[parameter.name] = (parameter.labels or [])[0] if value is None else value
-    return found
+            all_params[parameter.name] = (parameter.labels or [])[0] if value is None else value
+    return all_params
 
 
 def search_cells(space: Space, *, most: int) -> list[Cell] | None:
     """Return every configuration of the ranges once, None if there are more than `most`."""
-    found: dict[str, Cell] = {}
+    by_identity: dict[str, Cell] = {}
     for params in _all_params(space.search, {}):
         if params is None:
             return None
         config = resolve(space, params)
-        found.setdefault(config.identity(), Cell(params, config))
-        if len(found) > most:
+        by_identity.setdefault(config.identity(), Cell(params, config))
+        if len(by_identity) > most:
             return None
-    return list(found.values())
+    return list(by_identity.values())
 
 
 def _name_faults(space: Space, names: Sequence[str]) -> list[str]:
-    found = []
+    faults = []
     for index, name in enumerate(names):
         if name not in space.names:
-            found.append(unknown_name(name, space.signature))
+            faults.append(unknown_name(name, space.signature))
         elif name not in space.sweeps:
-            found.append(f"--param {name} has no prescribed values. Add --values {name}=V,V,V.")
+            faults.append(f"--param {name} has no prescribed values. Add --values {name}=V,V,V.")
         elif pinned := overlapping(space.pinned, [name]):
-            found.append(f"--param {name} varies what {_pin(pinned)} fixes. Drop one of the two.")
+            faults.append(f"--param {name} varies what {_pin(pinned)} fixes. Drop one of the two.")
         if twice := overlapping(names[:index], [name]):
-            found.append(f"--param {twice[0]} and --param {name} vary the same. Drop one of them.")
-    if not found and (n_cells := n_combinations(space, names)) > _MOST_CELLS:
-        found.append(f"It has {n_cells:,} configurations. The limit is {_MOST_CELLS:,}.")
-    return found
+            faults.append(f"--param {twice[0]} and --param {name} vary the same field. Drop one.")
+    if not faults and (n_cells := n_combinations(space, names)) > _MOST_CELLS:
+        faults.append(f"It has {n_cells:,} configurations. The limit is {_MOST_CELLS:,}.")
+    return faults
 
 
 def _pin(names: Sequence[str]) -> str:
-    """Write the options that may have fixed the names."""
+    """Return the options that may have fixed the names."""
     return " or ".join("--epochs" if name == "epochs" else f"--set {name}" for name in names)
 
 
 def _clashes(space: Space, sweeps: Sequence[Sweep]) -> list[str]:
     """Return a fault for each field that is set twice."""
-    found = [
+    faults = [
         f"--param {sweep.name}: The value {value_text(label)} sets {name}, which {_pin([name])} "
         "fixes. Drop one of the two."
         for sweep in sweeps
@@ -224,18 +224,18 @@ def _clashes(space: Space, sweeps: Sequence[Sweep]) -> list[str]:
     for a, b in itertools.combinations(sweeps, 2):
         varied_by_a, varied_by_b = (dict.fromkeys(n for v in s.values for n in v) for s in (a, b))
         if both := overlapping(varied_by_a, varied_by_b):
-            found.append(
+            faults.append(
                 f"--param {a.name} and --param {b.name} both set {', '.join(both)}. Vary them one "
                 "at a time, or give other values with --values."
             )
-        for name, wanted in a.set.items():
-            other = b.set.get(name, wanted)
-            if other != wanted and not overlapping([name], [sweep.name for sweep in sweeps]):
-                found.append(
-                    f"--param {a.name} is prescribed with {name} = {describe(wanted)}, --param "
-                    f"{b.name} with {describe(other)}. Fix it with --set {name}=V."
+        for name, value_a in a.set.items():
+            value_b = b.set.get(name, value_a)
+            if value_b != value_a and not overlapping([name], [sweep.name for sweep in sweeps]):
+                faults.append(
+                    f"--param {a.name} is prescribed with {name} = {describe(value_a)}, --param "
+                    f"{b.name} with {describe(value_b)}. Fix it with --set {name}=V."
                 )
-    return found
+    return faults
 
 
 def _combinations(space: Space, sweeps: Sequence[Sweep]) -> Iterator[Cell]:
@@ -257,13 +257,13 @@ def _merged(alike: Sequence[Cell], sizes: Mapping[str, int]) -> Cell:
 
     A parameter has no effect if all of its values give this training.
     """
-    first, kept = alike[0], dict(alike[0].params)
+    first, params = alike[0], dict(alike[0].params)
     for name, size in sizes.items():
-        rest = {other: label for other, label in kept.items() if other != name}
+        rest = {other: label for other, label in params.items() if other != name}
         n_alike = sum(rest.items() <= cell.params.items() for cell in alike)
         if size > 1 and n_alike == math.prod(n for other, n in sizes.items() if other not in rest):
-            kept = rest
-    return replace(first, params=kept)
+            params = rest
+    return replace(first, params=params)
 
 
 def _all_params(
@@ -286,7 +286,7 @@ def _all_params(
 def _nearest(parameter: Parameter, base: TrainingConfig) -> Scalar | None:
     """Return the base's label, else the nearest number, None if there is none.
 
-    A single choice is taken, since it is prescribed for the search. A dropout per layer that is
+    A single choice is returned, because the search prescribes it. A dropout per layer that is
     the same in every layer also counts as that one number.
     """
     own = [current_label(base, parameter.name)]
@@ -294,8 +294,8 @@ def _nearest(parameter: Parameter, base: TrainingConfig) -> Scalar | None:
     if is_dropout and len(set(base.dropout_per_layer)) == 1:
         own.append(base.dropout_per_layer[0])
     for label in own:
-        if (found := parameter.find(label)) is not None:
-            return found
+        if (own_label := parameter.find(label)) is not None:
+            return own_label
     labels, value = parameter.labels, own[0]
     if labels and len(labels) == 1:
         return labels[0]

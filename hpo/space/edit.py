@@ -70,16 +70,16 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
     """Fix fields (`--set NAME=VALUE`, `--epochs N`) in the base and remove them from the search.
 
     Values may be texts from the command line. Conditions on a fixed parameter are resolved:
-    searched parameters that can no longer have an effect leave the search. Fixed fields override a
-    sweep's `set`.
+    searched parameters that can no longer have an effect are removed from the search. Fixed fields
+    override a sweep's `set`.
 
     Raises:
         UsageError: unknown names, values that cannot be used; all faults at once.
     """
     raw = {n: parse_value(v) if isinstance(v, str) else v for n, v in values.items()}
-    found: list[str] = []
+    problems: list[str] = []
     if epochs is not None and raw.setdefault("epochs", epochs) != epochs:
-        found.append(f"--set epochs={values['epochs']} and --epochs {epochs} differ. Keep one.")
+        problems.append(f"--set epochs={values['epochs']} and --epochs {epochs} differ. Keep one.")
     idle = _idle_names(space.base.model)
     useless = [f"{n} has no effect on this model. Leave it out." for n in raw if n in idle]
     raw = {name: value for name, value in raw.items() if name not in idle}
@@ -87,28 +87,28 @@ def override(space: Space, values: Mapping[str, Value], *, epochs: int | None = 
         changes = read_fields(raw, space.signature)
         base = apply(space.base, changes)
     except (ValueError, ConfigError) as error:
-        found += faults(error)
-    if found or useless:
+        problems += faults(error)
+    if problems or useless:
         swept = {n for n, value in raw.items() if _is_sweep(n, value, space.signature)}
-        found = [
+        problems = [
             f"{fault} Several values make a sweep: hpo grid {name}={values[name]}"
             if (name := fault.partition(" ")[0]) in swept
             else fault
-            for fault in found
+            for fault in problems
         ]
-        raise UsageError(fault_list("--set or --epochs is invalid:", found + useless))
+        raise UsageError(fault_list("--set or --epochs is invalid:", problems + useless))
     sweeps = {}
     for name, sweep in space.sweeps.items():
         overruled = overlapping(sweep.set, changes)
-        left = {n: value for n, value in sweep.set.items() if n not in overruled}
-        sweeps[name] = sweep.model_copy(update={"set": left})
-    taken = set(overlapping((parameter.name for parameter in space.search), changes))
-    search = settle(space, taken, base)
+        remaining = {n: value for n, value in sweep.set.items() if n not in overruled}
+        sweeps[name] = sweep.model_copy(update={"set": remaining})
+    removed = set(overlapping((parameter.name for parameter in space.search), changes))
+    search = settle(space, removed, base)
     pinned = tuple(dict.fromkeys([*space.pinned, *changes]))
     return replace(space, base=base, sweeps=sweeps, search=search, pinned=pinned)
 
 
-def with_values(space: Space, given: Mapping[str, Any]) -> Space:
+def with_values(space: Space, new_values: Mapping[str, Any]) -> Space:
     """Replace the values of sweeps (`--values NAME=V,V,V`), or define a sweep with them.
 
     Texts are split at commas; a list in them is one value: `hidden=64-64,128` or
@@ -118,10 +118,10 @@ def with_values(space: Space, given: Mapping[str, Any]) -> Space:
     Raises:
         UsageError: unknown names, values that cannot be used; all faults at once.
     """
-    sweeps, found = dict(space.sweeps), []
-    for name, some in given.items():
+    sweeps, problems = dict(space.sweeps), []
+    for name, some in new_values.items():
         if name not in space.names:
-            found.append(unknown_name(name, space.signature))
+            problems.append(unknown_name(name, space.signature))
             continue
         parts = _COMMA.split(some) if isinstance(some, str) else some
         parts = parts if isinstance(parts, list | tuple) else [parts]
@@ -131,64 +131,64 @@ def with_values(space: Space, given: Mapping[str, Any]) -> Space:
             sweep = {"name": name, "values": values, "set": changes}
             sweeps[name] = Sweep.model_validate(sweep, context=space.signature)
         except ValidationError as error:
-            found += faults(error, name)
-    if found:
-        raise UsageError(fault_list("The values are invalid:", found))
+            problems += faults(error, name)
+    if problems:
+        raise UsageError(fault_list("The values are invalid:", problems))
     return replace(space, sweeps={name: sweeps[name] for name in space.names if name in sweeps})
 
 
 def restrict(space: Space, names: Sequence[str]) -> Space:
-    """Search only the named parameters (`--param` in a search); the rest stays at the base.
+    """Search only the named parameters (`--param` in a search); the others stay at the base.
 
     `hidden` means `layers` and `width` if those are searched.
 
     Raises:
-        UsageError: a name is not searched, or has no effect while the rest stays at the base.
+        UsageError: a name is not searched, or has no effect with the other values of the base.
     """
     searched = {parameter.name: parameter for parameter in space.search}
-    found: list[str] = []
-    kept: set[str] = set()
+    problems: list[str] = []
+    selected: set[str] = set()
     for name in names:
         own = [name] if name in searched else overlapping(searched, {name} & {"hidden"})
-        kept.update(own)
+        selected.update(own)
         if name not in space.names:
-            found.append(unknown_name(name, space.signature))
+            problems.append(unknown_name(name, space.signature))
         elif not own and overlapping(space.pinned, [name]):
-            found.append(f"--param {name} is fixed by --set or --epochs. Drop one of the two.")
+            problems.append(f"--param {name} is fixed by --set or --epochs. Drop one of the two.")
         elif not own:
-            found.append(f"--param {name} is not searched in the space {space.name}.")
-    search = settle(space, searched.keys() - kept, space.base)
-    lost = kept - {parameter.name for parameter in search}
+            problems.append(f"--param {name} is not searched in the space {space.name}.")
+    search = settle(space, searched.keys() - selected, space.base)
+    lost = selected - {parameter.name for parameter in search}
     for name in (name for name in searched if name in lost):
         when = {n: " or ".join(map(value_text, v)) for n, v in searched[name].when.items()}
         conditions = " and ".join(f"{other} = {values}" for other, values in when.items())
         other, values = next(iter(searched[name].when.items()))
-        found.append(
+        problems.append(
             f"--param {name} is searched only where {conditions}, and the base differs. "
             f"Add --param {other}, or --set {other}={value_text(values[0])}."
         )
-    if found:
-        raise UsageError(fault_list("--param is invalid:", found))
+    if problems:
+        raise UsageError(fault_list("--param is invalid:", problems))
     return replace(space, search=search)
 
 
-def settle(space: Space, taken: Set[str], base: TrainingConfig) -> tuple[Parameter, ...]:
+def settle(space: Space, removed: Set[str], base: TrainingConfig) -> tuple[Parameter, ...]:
     """Remove parameters from a search; they keep the base's values.
 
-    A condition on one of them is then always or never true: parameters whose condition is never
-    true leave the search too, and so do those with a condition on these.
+    A condition on one of them is then always or never true. Parameters whose condition is never
+    true are removed too, and so are those with a condition on these.
     """
-    left: list[Parameter] = []
-    gone: set[str] = set()
+    remaining: list[Parameter] = []
+    inactive: set[str] = set()
     for parameter in space.search:
         name, when = parameter.name, parameter.when
-        never = any(n in taken and current_label(base, n) not in when[n] for n in when)
-        if never or gone & when.keys():
-            gone.add(name)
-        elif name not in taken:
-            open_ones = {n: labels for n, labels in when.items() if n not in taken}
-            left.append(parameter.model_copy(update={"when": open_ones}))
-    return order_by_conditions(left, base.signature)
+        never = any(n in removed and current_label(base, n) not in when[n] for n in when)
+        if never or inactive & when.keys():
+            inactive.add(name)
+        elif name not in removed:
+            conditions = {n: labels for n, labels in when.items() if n not in removed}
+            remaining.append(parameter.model_copy(update={"when": conditions}))
+    return order_by_conditions(remaining, base.signature)
 
 
 def _is_sweep(name: str, value: object, signature: Signature | None) -> bool:
@@ -213,18 +213,18 @@ def _entry_of(table: object, source: str) -> str:
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     """Replace `model.channels` by `channels` everywhere."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in table.items():
         inner = _flat(value) if isinstance(value, Mapping) else value
-        found |= inner if key == "model" and isinstance(inner, dict) else {key: inner}
-    return found
+        flat |= inner if key == "model" and isinstance(inner, dict) else {key: inner}
+    return flat
 
 
 def _idle_names(own: OwnModel | None) -> Set[str]:
     """Return the fields that an estimator does not use, except the number of classes."""
     if own is None or own.kind == "network":
         return frozenset()
-    declared = {one.name for one in own.signature}
+    declared = {d.name for d in own.signature}
     return {*own.idle_fields} - {*MLP_FIELDS, "outputs"} - declared
 
 
@@ -232,7 +232,7 @@ def _with_model(space: Space, own: OwnModel) -> Space:
     idle = {*own.idle_fields, "layers", "width"}
     fields = {n: v for n, v in space.base.to_mapping().items() if n not in idle}
     fields |= {"epochs": 1} if "epochs" in idle else {}
-    # Only this loss reads the probabilities of an estimator as they are, whatever the classes.
+    # Only this loss uses the probabilities of an estimator unchanged for any number of classes.
     fields |= {"loss": "ce"} if "loss" in idle else {}
     base = TrainingConfig.from_mapping(fields | {"model": own})
     sweeps = {
@@ -255,14 +255,14 @@ def _declared_sweeps(own: OwnModel) -> list[tuple[str, Sweep]]:
 
 
 def _declared_ranges(own: OwnModel) -> list[Parameter]:
-    found: list[Parameter] = []
+    ranges: list[Parameter] = []
     for d in own.signature:
         raw: dict[str, Any] = {"name": d.name}
         # Scikit-learn's own switches are not searched unless `estimator` lists them.
         if d.choices or (d.kind == "bool" and own.kind == "network"):
             raw["choices"] = d.choices or (False, True)
-            found.append(Choices.model_validate(raw, context=own.signature))
+            ranges.append(Choices.model_validate(raw, context=own.signature))
         elif d.low is not None:
             raw |= {"low": d.low, "high": d.high, "log": d.log}
-            found.append(Range.model_validate(raw, context=own.signature))
-    return found
+            ranges.append(Range.model_validate(raw, context=own.signature))
+    return ranges

@@ -44,11 +44,11 @@ _UNWRITTEN: Final[Document] = {"step": 1, "when": {}}
 
 
 def _with_names(entries: object, info: ValidationInfo) -> object:
-    """Add the name to each entry, in the canonical order; a list is short for values."""
+    """Add the name to each entry, in the canonical order; a list means values."""
     if not isinstance(entries, Mapping):
         return entries
-    known = {name: entries[name] for name in names_of(info.context) if name in entries}
-    forms = {n: e if isinstance(e, Mapping) else {"values": e} for n, e in known.items()}
+    ordered = {name: entries[name] for name in names_of(info.context) if name in entries}
+    forms = {n: e if isinstance(e, Mapping) else {"values": e} for n, e in ordered.items()}
     return {name: {**form, "name": name} for name, form in forms.items()}
 
 
@@ -110,7 +110,7 @@ def read_space(
     start = TrainingConfig(model=model)
     if "epochs" in (model.idle_fields if model else ()):
         start = start.replace(epochs=1)
-    found = [
+    problems = [
         f"{table}: {unknown_name(key, start.signature)}"
         for table in ("sweep", "search")
         if isinstance(entries := raw.get(table), Mapping)
@@ -120,8 +120,8 @@ def read_space(
     try:
         tables = _Tables.model_validate(raw, context=start.signature)
         base = apply(start, tables.base)
-        found += _misfits(tables, base)
-        if not found:
+        problems += _misfits(tables, base)
+        if not problems:
             search = order_by_conditions(tables.search.values(), start.signature)
             space = Space(name=name, base=base, sweeps=tables.sweep, search=search)
             points: list[Mapping[str, Scalar]] = []
@@ -129,16 +129,16 @@ def read_space(
                 try:
                     points.append(read_point(space, point).params)
                 except ConfigError as error:
-                    found += faults(error, f"start, point {number}")
-            if not found:
+                    problems += faults(error, f"start, point {number}")
+            if not problems:
                 return replace(space, start=tuple(points))
     except ConfigError as error:
-        found += faults(error, "base")
+        problems += faults(error, "base")
     except ValueError as error:
-        found += faults(error, unknown=_unknown_key)
+        problems += faults(error, unknown=_unknown_key)
     except RecursionError:
         raise SpaceError(f"{source} is nested too deeply for a space file.") from None
-    raise SpaceError(fault_list(f"{source} is not valid:", found))
+    raise SpaceError(fault_list(f"{source} is not valid:", problems))
 
 
 def to_document(space: Space) -> Document:
@@ -183,12 +183,12 @@ def from_document(document: object) -> Space:
     return read_space(tables, name=name, source=source, model=model)
 
 
-def space_differences(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+def space_differences(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """Describe how the document of a space differs from the recorded one.
 
-    Names of spaces do not count: a copy under another name is the same space.
+    Names of spaces are ignored: a copy under another name is the same space.
     """
-    old, new = dict(_leaves(recorded)), dict(_leaves(asked))
+    old, new = dict(_leaves(recorded)), dict(_leaves(requested))
     return [
         f"{place} was {_text(old.get(place))}, now {_text(new.get(place))}"
         for place in dict.fromkeys([*old, *new])
@@ -205,20 +205,20 @@ def order_by_conditions(
         ValueError: conditions are circular.
     """
     names = names_of(signature)
-    left = {p.name: p for p in sorted(parameters, key=lambda p: names.index(p.name))}
+    remaining = {p.name: p for p in sorted(parameters, key=lambda p: names.index(p.name))}
     ordered: list[Parameter] = []
-    while left:
-        ready = [p for p in left.values() if not p.when.keys() & left.keys()]
+    while remaining:
+        ready = [p for p in remaining.values() if not p.when.keys() & remaining.keys()]
         if not ready:
-            raise ValueError(f"search: The conditions of {', '.join(left)} are circular.")
+            raise ValueError(f"search: The conditions of {', '.join(remaining)} are circular.")
         ordered += ready
-        left = {name: p for name, p in left.items() if p not in ready}
+        remaining = {name: p for name, p in remaining.items() if p not in ready}
     return tuple(ordered)
 
 
 def _unknown_key(key: str) -> str:
-    known = [*_TABLES, *Sweep.model_fields, *Range.model_fields, *Choices.model_fields]
-    hint = did_you_mean(key, [name for name in known if name != key])
+    keys = [*_TABLES, *Sweep.model_fields, *Range.model_fields, *Choices.model_fields]
+    hint = did_you_mean(key, [name for name in keys if name != key])
     if key in names_of(None):
         hint = "Hyperparameters belong under [base], [sweep] or [search]."
     return f"Unknown key {key[:60]!r}. {hint}".strip()

@@ -76,7 +76,7 @@ def unknown_name(name: str, signature: Signature | None = None) -> str:
             f"one: --set {name}={values.partition(',')[0]}."
         )
     if signature is not None and name in (*MLP_FIELDS, *_SHAPE):
-        declared = ", ".join(one.name for one in signature) or "no hyperparameters"
+        declared = ", ".join(d.name for d in signature) or "no hyperparameters"
         return f"{name} belongs to the built-in network. This model has {declared}."
     return unknown_field(name, names)
 
@@ -111,14 +111,14 @@ def read_fields(raw: object, signature: Signature | None = None) -> Fields:
     Raises:
         ValueError: all faults at once, one sentence each.
     """
-    found = both_forms(raw) if isinstance(raw, Mapping) else []
+    problems = both_forms(raw) if isinstance(raw, Mapping) else []
     fields: Fields = {}
     try:
         fields = _fields_of(signature).model_validate(raw).model_dump(exclude_unset=True)
     except ValidationError as error:
-        found = faults(error, unknown=partial(unknown_name, signature=signature)) + found
-    if found:
-        raise ValueError(*found)
+        problems = faults(error, unknown=partial(unknown_name, signature=signature)) + problems
+    if problems:
+        raise ValueError(*problems)
     return fields
 
 
@@ -173,12 +173,12 @@ def apply(base: TrainingConfig, changes: Mapping[str, Value]) -> TrainingConfig:
 
 def overlapping(names: Iterable[str], others: Iterable[str]) -> list[str]:
     """Return the names that set the same field as another one: `width` sets `hidden`."""
-    taken = set(others)
-    if "hidden" in taken:
-        taken.update(_SHAPE)
-    elif taken & set(_SHAPE):
-        taken.add("hidden")
-    return [name for name in names if name in taken]
+    set_names = set(others)
+    if "hidden" in set_names:
+        set_names.update(_SHAPE)
+    elif set_names & set(_SHAPE):
+        set_names.add("hidden")
+    return [name for name in names if name in set_names]
 
 
 def value_text(value: Value) -> str:
@@ -284,7 +284,7 @@ def _read_conditions(raw: object, info: ValidationInfo) -> Conditions:
     if not isinstance(raw, Mapping):
         raise ValueError(f'Write it as when = {{ scheduler = "step" }}, not {describe(raw)}.')
     labels: dict[str, set[Scalar]] = {}
-    found: list[str] = []
+    problems: list[str] = []
     for name, items in raw.items():
         values = items if isinstance(items, list | tuple) else [items]
         try:  # A list is written as its label, `64-64`.
@@ -293,11 +293,11 @@ def _read_conditions(raw: object, info: ValidationInfo) -> Conditions:
                 label_of(read_fields({name: value}, info.context)[name]) for value in plain
             }
         except ValueError as error:
-            found += error.args
+            problems += error.args
         if not values:
-            found.append(f"The list of {name} is empty, so the condition never holds.")
-    if found:
-        raise ValueError(*found)
+            problems.append(f"The list of {name} is empty, so the condition never holds.")
+    if problems:
+        raise ValueError(*problems)
     return {
         name: tuple(sorted(labels[name], key=lambda label: (str(type(label)), label)))
         for name in names_of(info.context)
@@ -376,8 +376,8 @@ class Range(BaseModel):
         # Each whole number covers the interval up to halfway to the next.
         half = 0.5 if isinstance(low, int) else 0.0
         value = (low - half) * ((high + half) / (low - half)) ** share
-        found: Scalar = min(max(round(value) if half else value, low), high)
-        return found
+        nearest: Scalar = min(max(round(value) if half else value, low), high)
+        return nearest
 
 
 class Choices(BaseModel):
