@@ -90,12 +90,12 @@ def read(path: Path) -> Table:
         try:
             array = _load(path, part.images)
             grays[part.images] = _gray(part.images, array)
-            found = _rows(path, part, len(array))
+            part_rows = _rows(path, part, len(array))
         except DataError as fault:
             faults.append(str(fault))
         else:
-            places |= {row.image: (part.images, i) for i, row in enumerate(found)}
-            rows += found
+            places |= {row.image: (part.images, i) for i, row in enumerate(part_rows)}
+            rows += part_rows
             is_turned &= array.shape[0] == array.shape[1] != array.shape[2]
     if not faults and is_turned:
         faults.append(
@@ -130,29 +130,29 @@ def read(path: Path) -> Table:
 def _parts(present: Collection[str]) -> tuple[list[_Part], list[str]]:
     """Return the arrays of each split, and the missing ones."""
     if splits := {split for name, (split, _) in _FILES.items() if name in present}:
-        asked = {name: at for name, at in _FILES.items() if at[0] in splits | {TRAIN}}
-        missing = [f"{name} is missing" for name in asked if name not in present]
-        given = [(split, name, kind) for name, (split, kind) in asked.items() if name in present]
+        needed = {name: at for name, at in _FILES.items() if at[0] in splits | {TRAIN}}
+        missing = [f"{name} is missing" for name in needed if name not in present]
+        given = [(split, name, kind) for name, (split, kind) in needed.items() if name in present]
         return [_Part(split, name, kind=kind) for split, name, kind in given], missing
-    found: defaultdict[int | None, dict[str, str]] = defaultdict(dict)
+    by_split: defaultdict[int | None, dict[str, str]] = defaultdict(dict)
     for name in sorted(present):
         if match := _NAME.fullmatch(name):
             of = match["before"] or match["after"]
             kind = next(kind for kind in ("images", "labels", "patients") if match[kind])
-            found[SPLIT_NAMES[of.lower()] if of else None][kind] = name
+            by_split[SPLIT_NAMES[of.lower()] if of else None][kind] = name
     faults = []
-    if not {None, TRAIN} & found.keys():
+    if not {None, TRAIN} & by_split.keys():
         faults.append(
             f"train_images is missing: there is only {named([*map(ascii, sorted(present))])}"
         )
     parts = []
     for split in (None, TRAIN, VALIDATION, TEST):
-        names = found.get(split, {})
+        names = by_split.get(split, {})
         if {"images", "labels"} <= names.keys():
             parts.append(_Part(split, **names))
-        elif lone := names.get("images") or names.get("labels"):
+        elif single := names.get("images") or names.get("labels"):
             lacking = "labels" if "images" in names else "images"
-            faults.append(f"{lone} lacks its {lacking}")
+            faults.append(f"{single} lacks its {lacking}")
     return parts, faults
 
 
@@ -176,8 +176,8 @@ def _notes(grays: dict[str, _Gray], used: Sequence[str], others: Sequence[str]) 
         )
     yield from (gray.note for gray in grays.values() if gray.note)
     if len({gray.sides for gray in grays.values()}) > 1:
-        each = ", ".join("{2} x {1} in {0}".format(n, *gray.sides) for n, gray in grays.items())
-        yield f"Image sizes differ between arrays ({each}); a network may learn the size."
+        sizes = ", ".join("{2} x {1} in {0}".format(n, *gray.sides) for n, gray in grays.items())
+        yield f"Image sizes differ between arrays ({sizes}); a network may learn the size."
 
 
 @contextmanager
@@ -190,8 +190,8 @@ def _reading(path: Path) -> Iterator[None]:
     except Exception as problem:
         if "allow_pickle" in str(problem):
             raise DataError(
-                f"{path} holds Python objects, perhaps images of different sizes. Save numbers of "
-                "one shape, or image files."
+                f"{path} contains Python objects, perhaps images of different sizes. Save numbers "
+                "of one shape, or image files."
             ) from None
         raise DataError(
             f"{path} is damaged or cannot be read: {str(problem)[:200]}. Copy or download it "
@@ -230,40 +230,40 @@ def _gray(name: str, array: _Array) -> _Gray:
     first = 2 if len(shape) == 4 and shape[3] not in {1, 3} else 1
     sides = shape[first], shape[first + 1]
     if fault := limit_fault(*sides, shape[0]):
-        raise DataError(f"{name} holds {fault}")
+        raise DataError(f"{name} contains {fault}")
     if dtype == np.uint8 or not array.size:
         return _Gray(sides)
     low, high = float(array.min()), float(array.max())
     if not np.isfinite([low, high]).all():
-        raise DataError(f"{name} holds values that are no numbers (NaN or infinite). Remove them")
+        raise DataError(f"{name} contains values that are NaN or infinite. Remove them")
     if not (low >= 0 and high <= (65_535 if kind in "ui" and len(shape) == 3 else 255)):
         raise DataError(
-            f"{name} holds {dtype} from {low:g} to {high:g}: save gray values from 0 to 1 or 255, "
-            "before standardization"
+            f"{name} contains {dtype} from {low:g} to {high:g}: save gray values from 0 to 1 or "
+            "255, before standardization"
         )
     if dtype == np.uint16:
         return _Gray(sides, np.uint16)
     gray = np.uint16 if kind in "ui" and high > 255 else np.uint8
     is_share = kind == "f" and high <= 1
     most = 1 if is_share else np.iinfo(gray).max
-    note = f"{name} holds {dtype}: 0 to {most:,} is read as black to white."
+    note = f"{name} contains {dtype}: 0 to {most:,} is read as black to white."
     return _Gray(sides, gray, 255 if is_share else 1, note)
 
 
 def _read_names(path: Path, name: str, n_images: int) -> list[str]:
     """Read labels or patients as texts, or raise DataError."""
     array = _load(path, name)
-    kind, said = array.dtype.kind, f"{array.dtype} of shape {array.shape}"
+    kind, type_text = array.dtype.kind, f"{array.dtype} of shape {array.shape}"
     is_known = kind in "biuf" or (kind in "US" and array.dtype.itemsize <= _LONGEST_LABEL)
     if not is_known or not array.shape or array.shape[1:] not in {(), (1,)}:
-        raise DataError(f"{name} must be numbers or texts (n,) or (n, 1), but is {said}")
+        raise DataError(f"{name} must be numbers or texts (n,) or (n, 1), but is {type_text}")
     if len(array) != n_images:
-        raise DataError(f"{name} is {said}, but there are {count(n_images, 'image')}")
+        raise DataError(f"{name} is {type_text}, but there are {count(n_images, 'image')}")
     if kind == "S":
         array = np.char.decode(array, "latin-1")
     elif kind in "bf":
         if not np.array_equal(array, np.rint(array.astype(np.float64))):
-            raise DataError(f"{name} holds values that are not whole numbers")
+            raise DataError(f"{name} contains values that are not whole numbers")
         array = array.astype(np.int64)
     return [*map(str, array.ravel().tolist())]
 
@@ -272,9 +272,9 @@ def _read(
     path: Path, rows: Sequence[tuple[str, int]], grays: dict[str, _Gray]
 ) -> Iterator[Stored]:
     """Yield gray images by the names of their arrays and their positions in them."""
-    for name, wanted in groupby(rows, itemgetter(0)):
+    for name, positions in groupby(rows, itemgetter(0)):
         array, gray = _load(path, name), grays[name]
-        for _, i in wanted:
+        for _, i in positions:
             with _reading(path / name):
                 image = array[i]
                 if image.ndim == 3 and image.shape[2] not in {1, 3}:

@@ -40,11 +40,11 @@ class Duplicates:
 class Audit:
     """The findings. `random_split` and `own_folds` are None where patients are not known.
 
-    `own_folds` are the folds that trainings use. `shared_patients` names one file of each patient
-    who is both in the test set and outside it. `near_copies` are unequal pairs that correlate by
-    0.995 or more at 32 pixels: copies of another size, contrast or compression correlate by 0.997
-    or more, and no two of 2,400 X-rays of different patients by more than 0.978. None if there are
-    too many to compare.
+    `own_folds` are the folds that trainings use. `shared_patients` contains one file of each
+    patient who is both in the test set and outside it. `near_copies` are unequal pairs that
+    correlate by 0.995 or more at 32 pixels: copies of another size, contrast or compression
+    correlate by 0.997 or more, and no two of 2,400 X-rays of different patients by more than
+    0.978. None if there are too many to compare.
     """
 
     random_split: Leak | None
@@ -72,14 +72,14 @@ def audit(dataset: Dataset) -> Audit:
         random_split=random_split,
         own_folds=own_folds,
         shared_patients=tuple(dataset.files[i] for i in test[firsts[is_shared]]),
-        duplicates=tuple(_group(dataset, same) for same in alike.values() if len(same) > 1),
+        duplicates=tuple(_group(dataset, equal) for equal in alike.values() if len(equal) > 1),
         n_bright_borders=dataset.n_bright_borders,
         near_copies=tuple(_near_copies(dataset)) if len(dataset) <= _MOST_COMPARED else None,
     )
 
 
 def _leaks(dataset: Dataset) -> tuple[Leak, Leak]:
-    """Measure random splits of a fifth of each class, as in most scripts, and our own folds."""
+    """Measure random splits of a fifth of each class, as in most scripts, and the folds of hpo."""
     data = seal(dataset)
     patients = dataset.patients[dataset.split != TEST]
 
@@ -108,9 +108,9 @@ def _near_copies(dataset: Dataset) -> Iterator[Duplicates]:
     for start in range(0, len(values), _BLOCK):
         block = values[start : start + _BLOCK] @ values[start:].T
         for i, j in np.argwhere(np.triu(block, 1) > _ALIKE).tolist():
-            one, other = start + i, start + j
-            if dataset.digests[one] != dataset.digests[other]:
-                yield _group(dataset, [one, other])
+            first, second = start + i, start + j
+            if dataset.digests[first] != dataset.digests[second]:
+                yield _group(dataset, [first, second])
 
 
 def _group(dataset: Dataset, positions: list[int]) -> Duplicates:

@@ -47,7 +47,7 @@ def folder() -> Path:
         raise OSError(str(problem)) from None
 
 
-def remove_cut_off() -> None:
+def remove_partial_files() -> None:
     """Remove partial files of killed processes, which may be gigabytes of pixels."""
     with suppress(OSError):
         for name in ("index", "pixels"):
@@ -74,17 +74,17 @@ def pixels(name: str, shape: tuple[int, int, int], make: Callable[[], Iterable[P
     fields = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(buffer, fields)  # So that `np.load` can read it too.
     header = buffer.getvalue()
-    kept = _read(place, name, len(header))
-    if kept is None:
+    stored = _read(place, name, len(header))
+    if stored is None:
         _write(place, name, make(), header)
-        kept = _read(place, name, len(header))
-    if kept is None:
+        stored = _read(place, name, len(header))
+    if stored is None:
         in_memory = bytearray()
         for piece in make():
             in_memory += piece.tobytes()
-        kept = np.frombuffer(in_memory, np.uint8)
-        kept.flags.writeable = False
-    return kept.reshape(shape)
+        stored = np.frombuffer(in_memory, np.uint8)
+        stored.flags.writeable = False
+    return stored.reshape(shape)
 
 
 def download(
@@ -97,8 +97,8 @@ def download(
         DataError: no connection, an incomplete transfer or a wrong checksum.
     """
     if size not in _MD5:
-        known = ", ".join(map(str, _MD5))
-        raise UsageError(f"PneumoniaMNIST is published at {known} pixels, but got {size}.")
+        sizes = ", ".join(map(str, _MD5))
+        raise UsageError(f"PneumoniaMNIST is published at {sizes} pixels, but got {size}.")
     import pooch
 
     name = "pneumoniamnist.npz" if size == 28 else f"pneumoniamnist_{size}.npz"

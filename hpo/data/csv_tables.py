@@ -54,7 +54,7 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(_SUFFIXES) and path.is_file()
 
 
-def beside(folder: Path) -> tuple[str, ...]:
+def tables_in(folder: Path) -> tuple[str, ...]:
     """Return the table of labels in a folder of images: metadata.csv, or the only table.
 
     Tables named after splits, or a metadata.csv in the folder of each split, are one table.
@@ -62,15 +62,15 @@ def beside(folder: Path) -> tuple[str, ...]:
     Raises:
         DataError: there are several tables.
     """
-    found = sorted(path.name for path in folder.iterdir() if is_table(path))
-    metadata = [name for name in found if name.lower() == "metadata.csv"]
-    if len(found) < 2 or metadata:
+    tables = sorted(path.name for path in folder.iterdir() if is_table(path))
+    metadata = [name for name in tables if name.lower() == "metadata.csv"]
+    if len(tables) < 2 or metadata:
         parts = [path.relative_to(folder).as_posix() for path in folder.glob("*/metadata.csv")]
-        return tuple((metadata or found)[:1] or sorted(parts))
-    if len({*map(_split_named, found)} - {""}) == len(found):
-        return tuple(found)
+        return tuple((metadata or tables)[:1] or sorted(parts))
+    if len({*map(_split_named, tables)} - {""}) == len(tables):
+        return tuple(tables)
     raise DataError(
-        f"{folder} holds several tables: {named(found)}. Choose one, or write a manifest "
+        f"{folder} contains several tables: {named(tables)}. Choose one, or write a manifest "
         "(hpo data describe)."
     )
 
@@ -91,12 +91,12 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
     header, lines, notes = _read_lines(sources, folders[0], find)
     manifest = _complete(manifest, header, lines, find, len(files), sources[0], notes)
     roles = ("path", *_USUAL)
-    column = {role: _column(said, header) for role in roles if (said := getattr(manifest, role))}
-    lines = _kept(manifest, header, lines, notes)
-    found = [(line, find(line[column["path"]])) for line in lines]
-    missing = [line[column["path"]] for line, image in found if not image]
+    column = {role: _column(n, header) for role in roles if (n := getattr(manifest, role))}
+    lines = _select(manifest, header, lines, notes)
+    matched = [(line, find(line[column["path"]])) for line in lines]
+    missing = [line[column["path"]] for line, image in matched if not image]
     _leave_out(missing, sources[0], notes, is_allowed=manifest.skip_broken)
-    pairs = [(line, image) for line, image in found if image]
+    pairs = [(line, image) for line, image in matched if image]
     images = [*dict.fromkeys(image for _, image in pairs)]
     if (n_unused := len(files) - len(images)) and not manifest.keep:
         notes.append(f"Left out: {count(n_unused, 'image')} that the table does not name.")
@@ -110,7 +110,7 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
         cells = {role: line[name].strip() for role, name in column.items()}
         labels = [cells["label"]]
         if manifest.separator:
-            labels = [one.strip(_AROUND_LABELS) for one in labels[0].split(manifest.separator)]
+            labels = [part.strip(_AROUND_LABELS) for part in labels[0].split(manifest.separator)]
         patient = keys.get(image) or (cells["patient"], bool(cells["patient"]))
         split, site, fold = (cells.get(role, "") for role in ("split", "site", "fold"))
         kinds = tuple(filter(None, labels))
@@ -131,7 +131,7 @@ def read(manifest: Manifest, base: Path, *, name: str, location: Path) -> tuple[
 def _leave_out(
     missing: Sequence[str], source: Path, notes: list[str], *, is_allowed: bool
 ) -> None:
-    """Note the images that a source names and that are missing, or refuse them."""
+    """Report missing images that a source names, or refuse them."""
     if not (names := [*dict.fromkeys(missing)]):
         return
     if not is_allowed:
@@ -153,18 +153,18 @@ def _splits(
 ) -> Callable[[str, str], int | None]:
     """Return a function that finds the split of an image: by test list, cell or folder."""
     tested = set[str]()
-    if manifest.test:  # A name on each line, which other words may surround.
+    if manifest.test:  # Each line contains a name, possibly between other words.
         tests = base / manifest.test
         try:
             listed = tests.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, ValueError) as problem:
             raise DataError(
-                f"The list of test images {tests} cannot be read: {problem}. It must hold one "
+                f"The list of test images {tests} cannot be read: {problem}. It must contain one "
                 "image per line."
             ) from None
         of_line = {line: {find(word) or "" for word in (line, *line.split())} for line in listed}
         tested = tested.union(*of_line.values()) - {""}
-        missing = [line for line, found in of_line.items() if line.strip() and not any(found)]
+        missing = [line for line, names in of_line.items() if line.strip() and not any(names)]
         _leave_out(missing, tests, notes, is_allowed=manifest.skip_broken and bool(tested))
     tops = {image: SPLIT_NAMES.get(image.partition("/")[0].casefold()) for image in images}
     has_splits = len({*tops.values()}) > 1
@@ -194,11 +194,11 @@ def _read_lines(
         header = [printable(name.strip()) for name in first]
         if any("." in name and find(name) for name in header):  # It is an image, not a header.
             header, cells = [f"column {i + 1}" for i in range(len(first))], [first, *cells]
-        found: _Lines = [dict(zip(header, line, strict=True)) for line in cells]
+        rows: _Lines = [dict(zip(header, line, strict=True)) for line in cells]
         if len(sources) > 1:
             place = Path(os.path.relpath(source.parent, folder)).as_posix()
             split = _split_named(source.name) or _split_named(source.parent.name)
-            for line in found:
+            for line in rows:
                 line.setdefault("split", split)
                 if place != "." and _FILE_NAME in line:
                     line[_FILE_NAME] = f"{place}/{line[_FILE_NAME]}"
@@ -208,14 +208,14 @@ def _read_lines(
                 f"{source} has other columns than {sources[0]}: {', '.join(header)}. Give tables "
                 "with the same columns."
             )
-        columns, lines = header, lines + found
+        columns, lines = header, lines + rows
     if len(lines) > MAX_IMAGES:
         raise DataError(f"{sources[0]} has {len(lines):,} lines; the limit is {MAX_IMAGES:,}.")
     return columns, lines, notes
 
 
 def _parse(source: Path, notes: list[str]) -> list[list[str]]:
-    """Read the cells of a table, whatever its separator, encoding and compression."""
+    """Read the cells of a table of any separator, encoding and compression."""
     try:
         with gzip.open(source) if source.suffix.lower() == ".gz" else source.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -264,9 +264,9 @@ def _split_named(name: str) -> str:
 
 def _column(name: str, header: Sequence[str]) -> str:
     """Return the name of a column as written in the table."""
-    for one in header:
-        if one.casefold() == name.strip().casefold():
-            return one
+    for column in header:
+        if column.casefold() == name.strip().casefold():
+            return column
     hint = did_you_mean(name, header) or "Choose one of them."
     raise DataError(f"The table has no column {name!r}, but {', '.join(header)}. {hint}")
 
@@ -285,20 +285,20 @@ def _complete(
     if not manifest.path:
         tried = lines[:_N_TRIED]
         # The index column of pandas has no name.
-        fits = {one: len({find(line[one]) for line in tried} - {None}) for one in header if one}
+        fits = {c: len({find(line[c]) for line in tried} - {None}) for c in header if c}
         guessed["path"] = max(fits, key=fits.__getitem__)
         if not fits[guessed["path"]]:
             raise DataError(
                 f"No column of {source} names existing images: its columns are "
-                f"{', '.join(header)}. Its folders hold {count(n_files, 'image')}. Name the right "
-                "folders in a manifest (hpo data describe)."
+                f"{', '.join(header)}. Its folders contain {count(n_files, 'image')}. Name the "
+                "right folders in a manifest (hpo data describe)."
             )
-    said = {getattr(manifest, role).casefold() for role in ("path", *_USUAL)}
-    said |= {*guessed.values(), ""}
+    used = {getattr(manifest, role).casefold() for role in ("path", *_USUAL)}
+    used |= {*guessed.values(), ""}
     free = {
-        re.sub("[^a-z0-9]", "", one.casefold()): one
-        for one in reversed(header)
-        if not {one, one.casefold()} & said
+        re.sub("[^a-z0-9]", "", column.casefold()): column
+        for column in reversed(header)
+        if not {column, column.casefold()} & used
     }
     for role, usual in _USUAL.items():
         name = next((free[key] for key in usual if key in free), None)
@@ -306,59 +306,59 @@ def _complete(
             continue
         if role != "split" or {plain(line[name]) for line in lines} <= {"", *SPLIT_NAMES}:
             guessed[role] = name
-            free = {key: one for key, one in free.items() if one != name}
+            free = {key: column for key, column in free.items() if column != name}
     if not manifest.label and "label" not in guessed:
-        # The only one left or, without a header, the one with the most known class names.
+        # The only unused column or, without a header, the one with the most known class names.
         classes = NEGATIVE | POSITIVE
         usual_names = Counter(
-            one for line in lines for one in free.values() if plain(line[one]) in classes
+            c for line in lines for c in free.values() if plain(line[c]) in classes
         )
         if len(free) == 1 or (usual_names and header[0] == "column 1"):
             guessed["label"] = max(free.values(), key=usual_names.__getitem__)
     label = manifest.label or guessed.get("label")
     if not label:
         raise DataError(
-            f"{source} does not say which column holds the label: {', '.join(header)}. Write a "
+            f"The label column of {source} is unclear: {', '.join(header)}. Write a "
             f'manifest, chest.toml, with table = "{source.name}" and label = "COLUMN": --data '
             "chest.toml."
         )
     guessed |= _classes({line[_column(label, header)].strip() for line in lines} - {""}, manifest)
     if guessed:
-        each = ", ".join(f"{key} = {json.dumps(value)}" for key, value in guessed.items())
-        notes.append(f"Guessed from {source.name}: {each}.")
+        guesses = ", ".join(f"{key} = {json.dumps(value)}" for key, value in guessed.items())
+        notes.append(f"Guessed from {source.name}: {guesses}.")
     return manifest.model_copy(update=guessed)
 
 
 def _classes(labels: set[str], manifest: Manifest) -> dict[str, Any]:
     """Guess the separator of labels in a cell, and the meaning of labels in public data sets."""
-    found: dict[str, Any] = {}
+    guesses: dict[str, Any] = {}
     cut = next((mark for mark in "|;" if any(mark in label for label in labels)), "")
     cut = "," if all(label.startswith("[") for label in labels) else cut
     single = {
-        plain(one.strip(_AROUND_LABELS)) for label in labels for one in label.split(cut or None)
+        plain(part.strip(_AROUND_LABELS)) for label in labels for part in label.split(cut or None)
     }
     if cut and not manifest.separator:
-        found["separator"] = cut
+        guesses["separator"] = cut
     if manifest.positive or manifest.negative:
-        return found
-    if "separator" in found and "pneumonia" in single:
-        found |= {"positive": ("pneumonia",), "negative": (*sorted(single & NEGATIVE),)}
+        return guesses
+    if "separator" in guesses and "pneumonia" in single:
+        guesses |= {"positive": ("pneumonia",), "negative": (*sorted(single & NEGATIVE),)}
     elif single == {"-1", "0", "1"}:  # CheXpert: -1 is uncertain.
-        found |= {"positive": ("1",), "negative": ("0",)}
-    return found
+        guesses |= {"positive": ("1",), "negative": ("0",)}
+    return guesses
 
 
-def _kept(manifest: Manifest, header: Sequence[str], lines: _Lines, notes: list[str]) -> _Lines:
+def _select(manifest: Manifest, header: Sequence[str], lines: _Lines, notes: list[str]) -> _Lines:
     """Return the lines selected by `keep`."""
     for name, values in manifest.keep.items():
-        column, kept = _column(name, header), {plain(value) for value in values}
-        found = [line for line in lines if plain(line[column]) in kept]
-        if not found:
-            there = named(sorted({line[column] for line in lines}))
-            raise DataError(f"No row has {' or '.join(values)} in column {name!r}, but {there}.")
-        if n := len(lines) - len(found):
+        column, selected = _column(name, header), {plain(value) for value in values}
+        matching = [line for line in lines if plain(line[column]) in selected]
+        if not matching:
+            cells = named(sorted({line[column] for line in lines}))
+            raise DataError(f"No row has {' or '.join(values)} in column {name!r}, but {cells}.")
+        if n := len(lines) - len(matching):
             notes.append(f"Left out: {count(n, 'row')} of other {name} than {', '.join(values)}.")
-        lines = found
+        lines = matching
     return lines
 
 

@@ -42,15 +42,15 @@ class Dataset:
 
     `labels` `(n,)` index `class_names`; `split` `(n,)` is TRAIN, then VALIDATION, then TEST;
     `patients` `(n,)` has a number per patient in order of appearance, or per image if patients are
-    unknown; `has_patients` says that all are known, `patients_by` from what. `files` names each
-    image in messages, `sizes` `(n, 2)` holds stored height and width, and `digests` are equal if
-    the stored pixels are equal; `n_bright_borders` counts images that are much brighter at the
-    border than in the center. `originals(positions)` reads images as stored, as 8-bit gray, one at
-    a time; `pixels_at(size, least_bits=0)` returns read-only uint8 `(n, size, size)`, resized once
-    and cached, of 16-bit images for a network that was trained on images with these bits.
-    `notes` are sentences for the user on what was left out or assumed. `bits` is the used depth of
-    16-bit images, 0 if there are none. `folds` `(n,)` are those named by the source, counted from
-    0.
+    unknown; `has_patients` is true if all are known, `patients_by` describes from what. `files`
+    names each image in messages, `sizes` `(n, 2)` holds stored height and width, and `digests` are
+    equal if the stored pixels are equal; `n_bright_borders` counts images that are much brighter
+    at the border than in the center. `originals(positions)` reads images as stored, as 8-bit gray,
+    one at a time; `pixels_at(size, least_bits=0)` returns read-only uint8 `(n, size, size)`,
+    resized once and cached, of 16-bit images for a network that was trained on images with these
+    bits. `notes` are sentences for the user on what was left out or assumed. `bits` is the used
+    depth of 16-bit images, 0 if there are none. `folds` `(n,)` are those named by the source,
+    counted from 0.
 
     The fingerprint covers the stored pixels, labels, split and which images share a patient, that
     is, everything a training can depend on, but not where the data are stored.
@@ -182,9 +182,9 @@ def seal(dataset: Dataset) -> TrainingData:
 def _own_splits(
     labels: NDArray[np.uint8], validations: Sequence[Indices]
 ) -> Callable[[int], Fold]:
-    every = np.arange(len(labels))
+    pool = np.arange(len(labels))
     folds = [
-        Fold(train=np.setdiff1d(every, validation), validation=validation)
+        Fold(train=np.setdiff1d(pool, validation), validation=validation)
         for validation in validations
     ]
     if not all(_has_every_class(labels, fold) for fold in folds):
@@ -202,16 +202,16 @@ def _folds(
         name: len(np.unique(patients[labels == label])) for label, name in enumerate(names)
     }
     if min(n_of_each.values()) < N_FOLDS:
-        found = ", ".join(f"{n} of {name}" for name, n in n_of_each.items())
+        counts = ", ".join(f"{n} of {name}" for name, n in n_of_each.items())
         raise DataError(
             f"Five folds need at least {N_FOLDS} patients of each class outside the test split, "
-            f"but there are {found}. Add images, or a validation split (a folder val next to "
+            f"but there are {counts}. Add images, or a validation split (a folder val next to "
             "train)."
         )
 
     @memoize
     def draw(seed: int) -> list[Fold]:
-        from sklearn.model_selection import StratifiedGroupKFold  # Half a second, when it trains.
+        from sklearn.model_selection import StratifiedGroupKFold  # Takes half a second.
 
         splitter = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed)
         splits = splitter.split(np.zeros(len(labels)), labels, patients)
@@ -228,6 +228,6 @@ def _folds(
 
 
 def _has_every_class(labels: NDArray[np.uint8], fold: Fold) -> bool:
-    every = np.unique(labels)
+    classes = np.unique(labels)
     parts = (fold.train, fold.validation)
-    return all(np.array_equal(np.unique(labels[part]), every) for part in parts)
+    return all(np.array_equal(np.unique(labels[part]), classes) for part in parts)

@@ -50,25 +50,25 @@ def decode(path: Path) -> Stored:
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     try:
-        found = dcmread(path)
+        dataset = dcmread(path)
     except InvalidDicomError:
         raise ValueError("it has no DICOM header") from None
-    if "PixelData" not in found:
-        raise ValueError("it holds no image")
-    if fault := limit_fault(int(found.Rows), int(found.Columns)):
+    if "PixelData" not in dataset:
+        raise ValueError("it contains no image")
+    if fault := limit_fault(int(dataset.Rows), int(dataset.Columns)):
         raise ValueError(f"it has {fault}")
-    kind = found.PhotometricInterpretation
-    if kind not in {"MONOCHROME1", "MONOCHROME2"} or int(found.get("NumberOfFrames") or 1) > 1:
+    kind = dataset.PhotometricInterpretation
+    if kind not in {"MONOCHROME1", "MONOCHROME2"} or int(dataset.get("NumberOfFrames") or 1) > 1:
         raise ValueError(f"it is not a single gray image, but {kind}")
-    bits = int(found.BitsStored)
-    low = -(1 << (bits - 1)) if found.PixelRepresentation else 0
-    stored = found.pixel_array
+    bits = int(dataset.BitsStored)
+    low = -(1 << (bits - 1)) if dataset.PixelRepresentation else 0
+    stored = dataset.pixel_array
     ends = np.array([low, low + (1 << bits) - 1]).astype(stored.dtype)
-    gray = apply_voi_lut(apply_modality_lut(stored, found), found).astype(np.float32)
-    # A window spreads values over the range that they have without it.
-    ends = apply_modality_lut(ends, found)
-    if found.get("VOILUTSequence"):
-        ends = apply_voi_lut(ends, found)
+    gray = apply_voi_lut(apply_modality_lut(stored, dataset), dataset).astype(np.float32)
+    # A window spreads values over the range without the window.
+    ends = apply_modality_lut(ends, dataset)
+    if dataset.get("VOILUTSequence"):
+        ends = apply_voi_lut(ends, dataset)
     darkest, brightest = float(ends.min()), float(ends.max())
     if not darkest < brightest:
         raise ValueError("its window or LUT makes all values equal")
@@ -83,14 +83,14 @@ def decode(path: Path) -> Stored:
 def patients_of(paths: Sequence[str]) -> list[tuple[str, bool]]:
     """Return for each DICOM file a key of its patient, and whether it identifies the patient.
 
-    If tags name no patient, or the same one in all files, images of a study stay together.
+    If tags name no patient, or the same one in all files, the key is that of the study.
     """
     hasher = hashlib.sha256()
     for path in paths:
         hasher.update(f"{path}\0".encode())
         with suppress(OSError):  # Reading the pixels will report the error.
-            found = Path(path).stat()
-            hasher.update(f"{found.st_size} {found.st_mtime_ns}\0".encode())
+            status = Path(path).stat()
+            hasher.update(f"{status.st_size} {status.st_mtime_ns}\0".encode())
     key = f"dicom-{hasher.hexdigest()[:32]}"
     tags: list[list[str]] | None = cache.read_index(key) if paths else []
     if tags is None:
@@ -108,7 +108,7 @@ def _read_tags(path: str) -> list[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-            return [str(found.get(tag) or "").strip() for tag in _TAGS]
+            dataset = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+            return [str(dataset.get(tag) or "").strip() for tag in _TAGS]
     except Exception:  # As above.
         return ["", ""]

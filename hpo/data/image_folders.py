@@ -130,18 +130,18 @@ def _in_classes(files: Sequence[str]) -> list[Row]:
     """Return the images that are in a class; the patient is a folder below it."""
     parts = {file: file.split("/") for file in files}
     while inner := _only_folder([*parts.values()]):
-        parts = {file: found[1:] for file, found in parts.items() if found[0] == inner}
-    below = {file: found for file, found in parts.items() if len(found) > 1}
-    firsts, seconds = ({_is_split(found[i]) for found in below.values()} for i in (0, 1))
+        parts = {file: names[1:] for file, names in parts.items() if names[0] == inner}
+    below = {file: names for file, names in parts.items() if len(names) > 1}
+    firsts, seconds = ({_is_split(names[i]) for names in below.values()} for i in (0, 1))
     rows = []
-    for file, found in below.items():
-        split, kind, rest = None, found[0], found[1:-1]
+    for file, names in below.items():
+        split, kind, rest = None, names[0], names[1:-1]
         if True in firsts:
-            if not _is_split(found[0]) or len(found) < 3:
+            if not _is_split(names[0]) or len(names) < 3:
                 continue
-            split, kind, rest = SPLIT_NAMES[found[0].casefold()], found[1], found[2:-1]
+            split, kind, rest = SPLIT_NAMES[names[0].casefold()], names[1], names[2:-1]
         elif seconds == {True}:
-            split, rest = SPLIT_NAMES[found[1].casefold()], found[2:-1]
+            split, rest = SPLIT_NAMES[names[1].casefold()], names[2:-1]
         if not any(name.casefold() in _MASKS for name in rest):
             folder = next((name for name in rest if name.casefold() not in _PLAIN), "")
             rows.append(Row(file, (kind,), split, folder, bool(folder)))
@@ -150,15 +150,15 @@ def _in_classes(files: Sequence[str]) -> list[Row]:
 
 def _only_folder(parts: Sequence[Sequence[str]]) -> str | None:
     """Return the only folder that holds the data set; None if it starts here."""
-    below = [found for found in parts if len(found) > 1]
-    names = {found[0] for found in below}
+    below = [path for path in parts if len(path) > 1]
+    names = {path[0] for path in below}
     if any(map(_is_split, names)):
         return None
-    with_splits = {found[0] for found in below if _is_split(found[1])}
+    with_splits = {path[0] for path in below if _is_split(path[1])}
     if len(with_splits) == 1:
         return with_splits.pop()
     is_one = len(names) == 1 and not {*map(plain, names)} & (NEGATIVE | POSITIVE)
-    return names.pop() if is_one and any(len(found) > 2 for found in below) else None
+    return names.pop() if is_one and any(len(path) > 2 for path in below) else None
 
 
 def _is_split(name: str) -> bool:
@@ -247,7 +247,7 @@ def list_images(path: Path) -> tuple[list[str], Counter[tuple[str, str]]]:
                 elif suffix in _PICTURES:
                     left_out[_short(file), suffix] += 1
             if len(files) > MAX_IMAGES:
-                raise DataError(f"{path} holds more than {MAX_IMAGES:,} images, the limit.")
+                raise DataError(f"{path} contains more than {MAX_IMAGES:,} images, the limit.")
     except OSError as problem:
         raise DataError(
             f"{path} cannot be read: {problem}. Repair that file or link, or remove it."
@@ -264,21 +264,21 @@ def list_images(path: Path) -> tuple[list[str], Counter[tuple[str, str]]]:
 
 
 def _left_out_note(left_out: Counter[tuple[str, str]]) -> Iterator[str]:
-    each = [
+    counts = [
         f"{count(n, f'{suffix} file')} in {place or 'the folder itself'}"
         for (place, suffix), n in sorted(left_out.items())
     ]
-    if n_more := len(each[_MOST_NAMED:]):
-        each[_MOST_NAMED:] = [f"and files in {n_more:,} more places"]
-    if each:
+    if n_more := len(counts[_MOST_NAMED:]):
+        counts[_MOST_NAMED:] = [f"and files in {n_more:,} more places"]
+    if counts:
         yield (
-            f"Left out: {printable(', '.join(each))}. Only images in class folders are "
+            f"Left out: {printable(', '.join(counts))}. Only images in class folders are "
             f"read ({', '.join(sorted(SUFFIXES))})."
         )
 
 
 def images_of(files: Sequence[str]) -> Iterator[Stored]:
     """Read image files in their order."""
-    from hpo.data.images import decode_all  # Listing a folder does not need Pillow.
+    from hpo.data.images import decode_all  # Not needed to list a folder.
 
     return decode_all([*map(Path, files)])

@@ -22,9 +22,9 @@ from hpo.data import dicom
 from hpo.data.dataset import MAX_PIXELS, SPLITS, Dataset, Pixels, Stored, limit_fault
 from hpo.errors import DataError, fault_list
 
-# A name does not prove a format, and Pillow supports formats that run programs (EPS).
+# A suffix does not guarantee a format, and Pillow supports formats that run programs (EPS).
 _FORMATS: Final = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-# Decoders search rubbish of any length for an image. DICOM is rarely compressed.
+# Decoders search invalid files of any length for an image. DICOM is rarely compressed.
 _MAX_BYTES: Final = (40_000_000, 2 * MAX_PIXELS)
 _N_AHEAD: Final = 8
 # Larger images are read one at a time; otherwise they take 2 GB.
@@ -54,9 +54,9 @@ def decode(path: Path) -> Stored:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is not a regular file")  # A pipe would block.
-        if status.st_size > (most := _MAX_BYTES[dicom.is_dicom(path.name)]):
+        if status.st_size > (limit := _MAX_BYTES[dicom.is_dicom(path.name)]):
             raise ValueError(
-                f"it has {status.st_size / 1e6:,.0f} MB; the limit is {most / 1e6:.0f} MB"
+                f"it has {status.st_size / 1e6:,.0f} MB; the limit is {limit / 1e6:.0f} MB"
             )
         if dicom.is_dicom(path.name):
             with _ONE_LARGE if status.st_size > _LARGE else nullcontext():
@@ -66,7 +66,7 @@ def decode(path: Path) -> Stored:
             width, height = image.size
             if fault := limit_fault(height, width):
                 raise ValueError(f"it has {fault}")
-            # A color JPEG stores luma: read it as it is, at half the time.
+            # A color JPEG stores luma: reading only that takes half the time.
             image.draft("L", None)
             with _ONE_LARGE if width * height > _LARGE else nullcontext():
                 has_16_bits = any(";16" in str(tile.args) for tile in image.tile)
@@ -134,7 +134,7 @@ def resize(pixels: Pixels, size: int) -> Pixels:
 
     Bilinear, which Pillow widens to an area filter when shrinking: no aliasing, smooth
     enlargements and, unlike bicubic and Lanczos, no bright seams along ribs. Pillow computes in
-    integers: the same bits on every machine.
+    integers, so results are identical on every machine.
     """
     if pixels.shape == (size, size):
         return pixels
@@ -153,14 +153,14 @@ def contact_sheet(dataset: Dataset, path: Path) -> None:
     sheet = Image.new("L", (width, len(groups) * (_CAPTION + _TILE)), "black")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
     for row, (split, label) in enumerate(groups):
-        where = np.flatnonzero((dataset.split == split) & (dataset.labels == label))
-        shown = np.linspace(0, len(where) - 1, min(_N_ACROSS, len(where))).astype(np.int64)
+        group = np.flatnonzero((dataset.split == split) & (dataset.labels == label))
+        shown = np.linspace(0, len(group) - 1, min(_N_ACROSS, len(group))).astype(np.int64)
         top = row * (_CAPTION + _TILE)
         text = (
-            f"{dataset.name}: {SPLITS[split]}, {dataset.class_names[label]}, {len(where):,} images"
+            f"{dataset.name}: {SPLITS[split]}, {dataset.class_names[label]}, {len(group):,} images"
         )
         draw.text((_GAP, top + _GAP), text, fill="white", font=font)
-        for column, pixels in enumerate(dataset.originals(where[shown].tolist())):
+        for column, pixels in enumerate(dataset.originals(group[shown].tolist())):
             tile = ImageOps.pad(Image.fromarray(pixels), (_TILE, _TILE))
             sheet.paste(tile, (_GAP + column * (_TILE + _GAP), top + _CAPTION))
     try:
@@ -173,10 +173,10 @@ def _to_gray(image: Image.Image) -> Stored:
     if image.mode.startswith("I"):
         wide = np.asarray(image)
         if wide.min() < 0 or wide.max() > 65535:
-            raise ValueError("it holds values outside 0..65535")
+            raise ValueError("it contains values outside 0..65535")
         return wide.astype(np.uint16)
     if image.mode == "F":
-        raise ValueError("it holds floating-point values; save it with 8 or 16 bits")
+        raise ValueError("it contains floating-point values; save it with 8 or 16 bits")
     if not image.has_transparency_data:
         return np.asarray(image.convert("L"))
     width, height = image.size

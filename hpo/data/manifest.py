@@ -24,8 +24,8 @@ Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 class Manifest(BaseModel):
     """The description of a data set (docs/data.md); every field is optional.
 
-    Without a table, `images` is a folder with one subfolder per class. With only one of `positive`
-    and `negative`, all other classes form the other one; with both, they are left out. The patient
+    Without a table, `images` is a folder with one subfolder per class. With only `positive` or
+    `negative`, all other classes form the other class; with both, they are left out. The patient
     is the first group of `patient_regex`, or everything that it matches.
     """
 
@@ -60,8 +60,8 @@ def from_options(**options: object) -> Manifest:
     Raises:
         UsageError: all faults at once.
     """
-    given = {name: value for name, value in options.items() if value}
-    return read_manifest(given, source="The description of the data on the command line")
+    used = {name: value for name, value in options.items() if value}
+    return read_manifest(used, source="The description of the data on the command line")
 
 
 def read_manifest(values: Mapping[str, object], *, source: str) -> Manifest:
@@ -74,11 +74,11 @@ def read_manifest(values: Mapping[str, object], *, source: str) -> Manifest:
     try:
         return Manifest.model_validate(dict(values))
     except ValidationError as error:
-        found = faults(
+        problems = faults(
             error,
             unknown=lambda name: f"Unknown key {name!r}. {did_you_mean(name, names)}".strip(),
         )
-        raise UsageError(fault_list(f"{source} is not valid:", found)) from None
+        raise UsageError(fault_list(f"{source} is not valid:", problems)) from None
 
 
 def load_manifest(path: Path, options: Manifest) -> Manifest:

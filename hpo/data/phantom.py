@@ -63,7 +63,7 @@ def draw(seed: int, size: int) -> Table:
 def write_phantom(folder: Path, *, seed: int = 0, size: int = 64) -> None:
     """Write the phantom in the layout and with the file names of the public release.
 
-    It is written completely or not at all, as a part would look like other data.
+    It is written completely or not at all, because a part would be another data set.
 
     Raises:
         DataError: the folder is not empty, or cannot be written.
@@ -98,7 +98,7 @@ def _draw(seed: int, size: int) -> Iterator[tuple[str, int, int, Pixels]]:
             while n_missing:
                 number += 1
                 random = np.random.Generator(np.random.PCG64([seed, number]))
-                expose = _admit(random, label, *ranges)
+                expose = _draw_patient(random, label, *ranges)
                 n_siblings = min(n_missing, _N_IMAGES[int(random.integers(len(_N_IMAGES)))])
                 n_missing -= n_siblings
                 for i in range(1, n_siblings + 1):
@@ -106,12 +106,12 @@ def _draw(seed: int, size: int) -> Iterator[tuple[str, int, int, Pixels]]:
                     yield file, label, split, expose(size)
 
 
-def _admit(
+def _draw_patient(
     random: np.random.Generator, label: int, width: _Pair, brightness: _Pair, contrast: _Pair
 ) -> Callable[[int], Pixels]:
     """Draw a patient; return a function that draws slightly different images of a given size.
 
-    The order of the random draws is part of what a seed determines.
+    The order of the random draws must not change, because it defines the images of a seed.
     """
 
     def between(low: float, high: float) -> float:
@@ -142,8 +142,8 @@ def _admit(
         above_diaphragm = _step(diaphragm - 1.2 * dome * dome - y, 0.12)
         beside_heart = 1.0 - _ellipse(x, y, (0.13, 0.28), (heart, 1.1 * heart), edge=0.4)
         lungs = np.maximum(left, right) * above_diaphragm * beside_heart
-        along = y * n_ribs + first_rib + 1.2 * x * x
-        ribs = _step(0.2 - np.abs(along - np.floor(along) - 0.5), 0.15)
+        rib_phase = y * n_ribs + first_rib + 1.2 * x * x
+        ribs = _step(0.2 - np.abs(rib_phase - np.floor(rib_phase) - 0.5), 0.15)
         spine = _step(0.12 - np.abs(x), 0.1)
         density = 0.1 + skin * (0.52 + 0.12 * spine) - lungs * (0.36 - 0.08 * ribs)
         for center, radii, depth in shadows:

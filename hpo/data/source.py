@@ -62,7 +62,7 @@ _MAY_LEAK: Final = (
 
 _CHANGED: Final = (
     "{place} has changed since it was opened: {image} is now another image. Nothing of it was "
-    "kept. Restore the old files and run the same command again, or start a new study."
+    "stored. Restore the old files and run the same command again, or start a new study."
 )
 
 _Index: TypeAlias = tuple[list[list[int]], list[str], list[int], int, list[int]]
@@ -86,8 +86,8 @@ def open_data(
     try:
         path = path.expanduser().absolute()
         str(path).encode()  # Names that are not valid text fail in every later table and page.
-        if found := read_table(path, manifest):
-            return open_table(*found)
+        if opened := read_table(path, manifest):
+            return open_table(*opened)
         nothing = _nothing_at(path)
     except (OSError, RuntimeError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "it is not a valid path"
@@ -116,12 +116,12 @@ def read_table(path: Path, manifest: Manifest) -> tuple[Table, Manifest] | None:
     try:
         table = image_folders.read(path)
     except DataError:
-        if not csv_tables.beside(path):
+        if not csv_tables.tables_in(path):
             raise
         table = None
     kinds = {plain(row.labels[0]) for row in table.rows} if table else set()
     is_plain = len(kinds) > 1 and kinds & (NEGATIVE | POSITIVE)
-    if not is_plain and (labels := csv_tables.beside(path)):
+    if not is_plain and (labels := csv_tables.tables_in(path)):
         of_table = manifest.model_copy(update={"table": labels})
         return csv_tables.read(of_table, path, name=path.name, location=path)
     return (table, manifest) if table else None
@@ -135,10 +135,10 @@ def describe(path: Path, manifest: Manifest) -> str:
     Raises:
         DataError: there is no data set, or its table cannot be read.
     """
-    found = read_table(path.expanduser().absolute(), manifest)
-    if found is None:
+    opened = read_table(path.expanduser().absolute(), manifest)
+    if opened is None:
         raise DataError(f"{_nothing_at(path)} {_HINT}")
-    table, manifest = found
+    table, manifest = opened
     comments = list(table.notes)
     try:
         used = settle(table, manifest)
@@ -161,8 +161,8 @@ def describe(path: Path, manifest: Manifest) -> str:
     # A manifest is read relative to its own folder, probably this one or that of the data.
     at = os.path.relpath if len(path.parts) == 1 else os.path.abspath
     changes: dict[str, object] = {
-        "images": tuple(at(place / one) for one in manifest.images or (name,)),
-        "table": tuple(at(place / one) for one in manifest.table),
+        "images": tuple(at(place / item) for item in manifest.images or (name,)),
+        "table": tuple(at(place / item) for item in manifest.table),
         "test": manifest.test and at(place / manifest.test),
     }
     return to_toml(manifest.model_copy(update=changes), comments)
@@ -190,11 +190,11 @@ def open_table(table: Table, manifest: Manifest = NO_MANIFEST) -> Dataset:
     split = np.array([row.split for row in rows], np.uint8)
     counts = count_classes(table.class_names, labels[split != TEST])
     if not all(counts.values()):
-        found = ", ".join(f"{n} {name}" for name, n in counts.items())
+        n_of_class = ", ".join(f"{n} {name}" for name, n in counts.items())
         whose = {row.whose for row in rows}
         few = f" All images are of {count(len(whose), 'patient')}." * (len(whose) < N_FOLDS)
         raise DataError(
-            f"{table.location} lacks a class to train on: {found}. Training needs images of "
+            f"{table.location} lacks a class to train on: {n_of_class}. Training needs images of "
             f"every class outside the test split.{few}"
         )
     bits = bits_in_use(max(brightest))
@@ -288,7 +288,7 @@ def _nothing_at(path: Path) -> str:
     """Return a message that there is no data set, with the contents and nearby arrays."""
     if not path.exists():
         return f"There is no {path}."
-    nothing = f"{path} holds no data set that can be read."
+    nothing = f"{path} contains no data set that can be read."
     if not path.is_dir():
         return nothing
     for pattern in ("*", "*/*", "*/*/*"):
@@ -297,13 +297,13 @@ def _nothing_at(path: Path) -> str:
             return f"{nothing} Did you mean {inner}?"
     shown = filter(image_folders.is_shown, sorted(child.name for child in path.iterdir()))
     names = [repr(name)[1:-1] for name in shown]
-    return f"{nothing} It holds {named(names)}." if names else nothing
+    return f"{nothing} It contains {named(names)}." if names else nothing
 
 
 def _index(table: Table, images: Sequence[str], stamp: str, manifest: Manifest) -> _Index:
-    """Return the stored facts on the images under this stamp, or read all images."""
-    if table.paths and (kept := cache.read_index(stamp)):
-        return cast(_Index, kept)
+    """Return the index of the images stored under this stamp, or read all images."""
+    if table.paths and (stored := cache.read_index(stamp)):
+        return cast(_Index, stored)
     sizes, digests, brightest, broken = [], [], [], []
     n_inverted = 0
     # If broken images are left out, each file is read separately.
@@ -323,7 +323,7 @@ def _index(table: Table, images: Sequence[str], stamp: str, manifest: Manifest) 
     if not sizes:
         raise DataError(f"No image of {table.location} can be read. Replace the files.")
     bits = bits_in_use(max(brightest))
-    if bits != _BITS[-1]:  # Now the used depth is known: 16-bit images are scaled by it.
+    if bits != _BITS[-1]:  # 16-bit images are scaled by the used depth.
         read = np.delete(images, broken)
         wide = np.flatnonzero(brightest).tolist()
         for i, image in zip(wide, table.read(read[wide].tolist()), strict=True):
@@ -353,21 +353,21 @@ def _has_bright_border(image: Stored) -> bool:
 def _stamp(table: Table, images: Sequence[str], manifest: Manifest) -> str:
     """Digest the selection of images, size and times of the files, and some of their content.
 
-    Sizes and times alone may mislead: archives, `rsync -t` and containers set them.
+    Sizes and times alone are unreliable: archives, `rsync -t` and containers set them.
     `_SAMPLE_BYTES` of content are included: for large data sets, the beginning of every file.
     """
     used = "\0".join(images)
     hasher = hashlib.sha256(f"{_INDEX_VERSION}\0{manifest.skip_broken}\0{used}\0".encode())
-    most = max(_LEAST_BYTES, _SAMPLE_BYTES // max(1, len(table.paths)))
+    limit = max(_LEAST_BYTES, _SAMPLE_BYTES // max(1, len(table.paths)))
     for path in table.paths:
         hasher.update(f"{path}\0".encode())
         try:
-            found = (place := Path(path)).stat()
-            facts = (found.st_size, found.st_ino, found.st_ctime_ns, found.st_mtime_ns)
+            status = (place := Path(path)).stat()
+            facts = (status.st_size, status.st_ino, status.st_ctime_ns, status.st_mtime_ns)
             hasher.update(repr(facts).encode())
-            if stat.S_ISREG(found.st_mode):  # A pipe would block.
+            if stat.S_ISREG(status.st_mode):  # A pipe would block.
                 with place.open("rb", buffering=0) as file:
-                    hasher.update(file.read(min(found.st_size, most)))
+                    hasher.update(file.read(min(status.st_size, limit)))
         except OSError as problem:  # Reading the images will report unreadable ones.
             hasher.update(str(problem).encode())
     return hasher.hexdigest()[:32]
@@ -402,7 +402,7 @@ def _notes(
     splits = defaultdict[str, set[int | None]](set)
     for row, digest in zip(rows, digests, strict=True):
         splits[digest].add(row.split)
-    if n_shared := sum(len(of_one) > 1 for of_one in splits.values()):
+    if n_shared := sum(len(names) > 1 for names in splits.values()):
         yield (
             f"Warning: {count(n_shared, 'image')} in more than one split, equal in every pixel: "
             "results are too good. `hpo data audit` lists them."

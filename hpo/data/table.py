@@ -1,4 +1,4 @@
-"""The table behind every data set: a row for each image, whatever the format."""
+"""The table behind every data set: a row for each image, in any format."""
 
 import hashlib
 import re
@@ -37,8 +37,8 @@ class Row(NamedTuple):
     """An image, with its labels and patient as in its source.
 
     `image` names it in messages; `labels` are spelled as in the source. `patient` is a key shared
-    by the images of a patient, empty if the image counts as its own patient; `is_known` says that
-    the source names the patient. `label` is the class index in a settled table.
+    by the images of a patient, empty if the image counts as its own patient; `is_known` is
+    true if the source names the patient. `label` is the class index in a settled table.
     """
 
     image: str
@@ -60,9 +60,9 @@ class Row(NamedTuple):
 class Table:
     """A data set before any image is decoded.
 
-    `read(images)` reads the images of these names from `paths`; without paths, reading costs
-    nothing. `patients_by` says what identifies the patients. `notes` say what was left out or
-    assumed. A settled table has `class_names`.
+    `read(images)` reads the images of these names from `paths`; without paths, reading
+    takes no time. `patients_by` describes what identifies the patients. `notes` describe what was
+    left out or assumed. A settled table has `class_names`.
     """
 
     name: str
@@ -97,7 +97,7 @@ def settle(table: Table, manifest: Manifest) -> Table:
         else:
             n_repeated += 1
             contradictory += [row.image] * (used[row.image].label != label)
-            places = {(one.split, one.fold, one.patient) for one in (used[row.image], row)}
+            places = {(r.split, r.fold, r.patient) for r in (used[row.image], row)}
             misplaced += [row.image] * (len(places) > 1)
     if contradictory:
         raise DataError(
@@ -145,22 +145,24 @@ def _choose_classes(
     With more than two classes, an image with several labels has no class.
     """
     counts = Counter(plain(label) for row in table.rows for label in row.labels)
-    found = named([f"{name} ({n:,})" for name, n in counts.most_common()]) or "nothing"
-    positive, negative = ({*map(plain, each)} for each in (manifest.positive, manifest.negative))
+    listed = named([f"{name} ({n:,})" for name, n in counts.most_common()]) or "nothing"
+    positive, negative = ({*map(plain, names)} for names in (manifest.positive, manifest.negative))
     for name in sorted(positive | negative):
         if name not in counts:
             hint = did_you_mean(name, counts) or "Choose an existing class."
-            raise DataError(f"{table.location} has no class {name!r}: it holds {found}. {hint}")
+            raise DataError(
+                f"{table.location} has no class {name!r}: it contains {listed}. {hint}"
+            )
     if both := positive & negative:
         raise DataError(f"{min(both)!r} is both positive and negative. Name it once.")
     if len(counts) < 2:
         raise DataError(
-            f"{table.location} holds images of one class only: {found}. Training needs two."
+            f"{table.location} contains images of one class only: {listed}. Training needs two."
         )
     if not positive and not negative:
         if len(counts) > MOST_CLASSES:
             raise DataError(
-                f"{table.location} holds {len(counts):,} classes: {found}. The limit is "
+                f"{table.location} contains {len(counts):,} classes: {listed}. The limit is "
                 f"{MOST_CLASSES}. Use --positive NAME; all others then form the negative "
                 "class."
             )
@@ -179,9 +181,7 @@ def _choose_classes(
     names = [_join(negative or rest, positive), _join(positive or rest, negative)]
     positive, negative = positive or rest, negative or rest
     if not positive or not negative:
-        raise DataError(
-            f"Every class of {table.location} is named positive, or every one negative."
-        )
+        raise DataError(f"All classes of {table.location} are named positive, or all negative.")
 
     @memoize
     def label_of(labels: tuple[str, ...]) -> int | None:
@@ -207,14 +207,14 @@ def _join(group: Collection[str], other: Collection[str]) -> str:
 
 
 def _guess_negative(location: str, names: Collection[str], notes: list[str]) -> set[str]:
-    """Return which of two classes is negative, judging by its name."""
+    """Return which of two classes is negative, by its name."""
     negative = {name for name in names if name in NEGATIVE}
     if len(negative) != 1:
         negative = {name for name in names if name not in POSITIVE}
     if len(negative) != 1:
         raise DataError(
-            f"{location} does not say which of {' and '.join(sorted(names))} is the positive "
-            f"class. Use --positive {max(names)} or --positive {min(names)}."
+            f"It is unclear which of {' and '.join(sorted(names))} is the positive class of "
+            f"{location}. Use --positive {max(names)} or --positive {min(names)}."
         )
     (positive,) = {*names} - negative
     if positive != "pneumonia":
@@ -229,19 +229,19 @@ def _find_patients(table: Table, rows: list[Row], manifest: Manifest) -> tuple[s
     """Return what identifies the patients, and the rows, with patients found by a pattern."""
     if not (regex := manifest.patient_regex):
         return table.patients_by, rows
-    found, n_found = list[Row](), 0
+    with_patients, n_found = list[Row](), 0
     for row in rows:
         match = regex.search(row.image)
         key = next(filter(None, match.groups()), match[0]) if match else ""
         n_found += bool(key)
         # An image without a match keeps the patient that the source names.
-        found.append(row._replace(patient=key, is_known=True) if key else row)
+        with_patients.append(row._replace(patient=key, is_known=True) if key else row)
     if not n_found:
         raise DataError(
             f"--patient-regex {regex.pattern!r} finds no patient in {len(rows):,} names, "
             f"such as {rows[0].image}. Correct it: its first group is the patient."
         )
-    return "--patient-regex", found
+    return "--patient-regex", with_patients
 
 
 def _choose_splits(rows: list[Row], manifest: Manifest, notes: list[str]) -> list[Row]:
@@ -254,7 +254,7 @@ def _choose_splits(rows: list[Row], manifest: Manifest, notes: list[str]) -> lis
         class_of[row.whose] = max(row.label, class_of.get(row.whose, 0))
     drawn: set[str] = set()
     for label in set(class_of.values()):
-        # By a digest: images added later move hardly any patients.
+        # Sorting by a digest hardly changes the test set if images are added later.
         keys = sorted(
             (key for key, of in class_of.items() if of == label),
             key=lambda key: hashlib.sha256(key.encode()).digest(),
@@ -274,12 +274,12 @@ def _check_patients(
     table: Table, patients_by: str, rows: Sequence[Row], manifest: Manifest, notes: list[str]
 ) -> None:
     """Refuse or report patients with images on both sides of a split or of the source's folds."""
-    known = [row for row in rows if row.is_known]
-    rest = [row for row in known if row.split != TEST]
+    known_rows = [row for row in rows if row.is_known]
+    not_test = [row for row in known_rows if row.split != TEST]
     has_validation = any(row.split == VALIDATION for row in rows)
-    tested = {row.patient for row in known if row.split == TEST}
+    tested = {row.patient for row in known_rows if row.split == TEST}
     parts = defaultdict[str, set[int | str | None]](set)
-    for row in rest:
+    for row in not_test:
         parts[row.patient].add(row.split if has_validation else row.fold)
     where = "validation and training" if has_validation else "several folds"
     for shared, place, results in (
@@ -288,14 +288,14 @@ def _check_patients(
     ):
         if not shared:
             continue
-        found = f"{count(len(shared), 'patient')} ({named(sorted(shared))})"
-        # With file names it is a guess.
+        patients = f"{count(len(shared), 'patient')} ({named(sorted(shared))})"
+        # Patients from file names are a guess.
         if patients_by != BY_NAME and not manifest.allow_shared_patients:
             raise DataError(
-                f"{table.location} has {found} {place}, by {patients_by}. Correct the splits, or "
-                "use --allow-shared-patients."
+                f"{table.location} has {patients} {place}, by {patients_by}. Correct the splits, "
+                "or use --allow-shared-patients."
             )
-        notes.append(f"Warning: {found} are {place}: {results} may be too good.")
+        notes.append(f"Warning: {patients} are {place}: {results} may be too good.")
 
 
 def _check_sites(rows: Sequence[Row], notes: list[str]) -> None:
@@ -305,10 +305,10 @@ def _check_sites(rows: Sequence[Row], notes: list[str]) -> None:
     if len(sites) < 2:
         return
     total = pairs.total()
-    known = sum(max(pairs[site, label] for label in labels) for site in sites) / total
+    by_site = sum(max(pairs[site, label] for label in labels) for site in sites) / total
     majority = max(sum(pairs[site, label] for site in sites) for label in labels) / total
-    if known - majority > _MOST_BY_SITE:
+    if by_site - majority > _MOST_BY_SITE:
         notes.append(
-            f"Warning: the site alone predicts {100 * known:.0f} % of the labels (the majority "
+            f"Warning: the site alone predicts {100 * by_site:.0f} % of the labels (the majority "
             f"class {100 * majority:.0f} %). A network may learn the site instead of the disease."
         )

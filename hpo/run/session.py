@@ -151,7 +151,7 @@ def training_events(session: Session) -> Generator[Event, None, None]:
     weights = session.folder / "weights"
     for folder in (session.folder, weights, session.runs.folder):
         remove_leftovers(folder)  # A killed command may have left partial files.
-    cache.remove_cut_off()
+    cache.remove_partial_files()
 
     cluster = session.cluster if source.n_left() else None
     if cluster:

@@ -114,7 +114,7 @@ def test_all_faults_of_npy_files_are_listed_and_nothing_is_unpickled(course: Pat
     (course / "test_pneumonia.npy").unlink()
     missing, unread, unfit = refusal(course).splitlines()[1:]
     assert missing == "  - test_pneumonia.npy is missing"
-    assert "normal.npy holds Python objects, perhaps images of different sizes" in unread
+    assert "normal.npy contains Python objects, perhaps images of different sizes" in unread
     assert "pneumonia.npy must have numbers of shape (n, height, width), or 1 or 3" in unfit
     assert unfit.endswith("but is uint8 of shape (5, 10, 12, 4)")
 
@@ -125,20 +125,20 @@ def test_all_faults_of_npy_files_are_listed_and_nothing_is_unpickled(course: Pat
         (
             "train_images",
             np.full((6, 9, 9), -1.5),
-            "holds float64 from -1.5 to -1.5: save",
+            "contains float64 from -1.5 to -1.5: save",
         ),
         (
             "train_images",
             np.full((6, 9, 9), np.nan),
-            "holds values that are no numbers",
+            "contains values that are NaN or infinite",
         ),
         ("train_images", np.zeros((6, 9, 9, 2), np.uint8), "shape (6, 9, 9, 2)"),
         ("train_images", np.zeros((6, 1, 20_001), np.uint8), "20001 x 1 pixels; the limit is"),
         ("test_labels", np.zeros((2, 3), np.uint8), "test_labels must be numbers or texts"),
         ("test_labels", np.array(1, np.uint8), "is uint8 of shape ()"),
-        ("val_labels", np.array([0, 1, 2.5, 0]), "val_labels holds values that are not whole"),
+        ("val_labels", np.array([0, 1, 2.5, 0]), "val_labels contains values that are not whole"),
         ("train_labels", np.array([0, 1]), "is int64 of shape (2,), but there are 6 images"),
-        ("train_labels", np.array([{}] * 6, object), "holds Python objects"),
+        ("train_labels", np.array([{}] * 6, object), "contains Python objects"),
     ],
 )
 def test_all_faults_of_an_archive_are_listed(
@@ -254,13 +254,13 @@ def test_arrays_x_and_y_are_read(data_folder: Path, tmp_path: Path, is_archive: 
 @pytest.mark.parametrize(
     ("change", "note"),
     [
-        (lambda x: x / 255, "X_train holds float64: 0 to 1 is read as black to white."),
-        (lambda x: (x / 255).astype(np.float32)[..., None], "X_train holds float32: 0 to 1"),
-        (lambda x: x.astype(np.float16), "X_train holds float16: 0 to 255 is read"),
-        (lambda x: x[:, None].astype(int), "X_train holds int64: 0 to 255"),
+        (lambda x: x / 255, "X_train contains float64: 0 to 1 is read as black to white."),
+        (lambda x: (x / 255).astype(np.float32)[..., None], "X_train contains float32: 0 to 1"),
+        (lambda x: x.astype(np.float16), "X_train contains float16: 0 to 255 is read"),
+        (lambda x: x[:, None].astype(int), "X_train contains int64: 0 to 255"),
         (lambda x: np.stack([x] * 3, 1), ""),
         (lambda x: np.stack([x] * 3, -1) / 255.0, "0 to 1 is read"),
-        (lambda x: x.astype(">i4"), "X_train holds >i4"),
+        (lambda x: x.astype(">i4"), "X_train contains >i4"),
     ],
 )
 def test_other_dtypes_and_channels_are_the_same_images(

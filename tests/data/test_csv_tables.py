@@ -113,8 +113,8 @@ REFUSED = {
         "patient_regex must be a regular expression, but is",
     ),
     "no TOML": ("", "=", "is not valid TOML"),
-    "a class that is not there": ("", 'positive = "sik"', "it holds sick (12), healthy (12)"),
-    "one class left": ("", 'positive = ["sick", "healthy"]', "is named positive, or every"),
+    "a class that is not there": ("", 'positive = "sik"', "it contains sick (12), healthy (12)"),
+    "one class left": ("", 'positive = ["sick", "healthy"]', "are named positive, or all"),
     "a folder that is not there": ("", 'images = "picture"', "There is no folder"),
     "no such value": ("", "keep = { label = 'ill' }", "No row has ill in column 'label'"),
     "no list of tests": ("", "test = 'gone.txt'", "gone.txt cannot be read"),
@@ -148,8 +148,8 @@ def test_invalid_tables_are_refused_with_what_to_do(data_folder: Path, fault: st
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("file,other,more\n0.png,1,2\n", "does not say which column holds the label: file,"),
-        ("file,patient\n0.png,1\n", "does not say which column holds the label: file, patient"),
+        ("file,other,more\n0.png,1,2\n", "is unclear: file,"),
+        ("file,patient\n0.png,1\n", "is unclear: file, patient"),
         ("file,label\nx/7.jpg,1\n", "No column of"),
         ("file\n0.png\n", "is not a table of images: it has 1 column and 2 lines"),
         ("", "is not a table of images"),

@@ -89,18 +89,18 @@ SHARED = splits("train", "test", classes=("NORMAL/p{i}", "PNEUMONIA/q{i}"))
 REFUSED: dict[str, tuple[list[str], dict[str, str], str]] = {
     "names that say nothing": (
         ["BACTERIA", "VIRUS"], {},
-        "which of bacteria and virus is the positive class. Use --positive virus",
+        "unclear which of bacteria and virus is the positive class",
     ),
     "a misspelt class": (
         ["COVID", "NORMAL"], {"positive": "COVD"},
-        "no class 'covd': it holds covid (6), normal (6). Did you mean covid?",
+        "no class 'covd': it contains covid (6), normal (6). Did you mean covid?",
     ),
     "one class": (["NORMAL"], {}, "one class only: normal (6). Training needs two"),
     "a name on both sides": (
         ["COVID", "NORMAL"], {"positive": "COVID", "negative": "covid"},
         "'covid' is both positive and negative",
     ),
-    "images without a class": (["train"], {}, "no data set that can be read. It holds"),
+    "images without a class": (["train"], {}, "no data set that can be read. It contains"),
     "patients on both sides": (
         SHARED, {},
         "12 patients (p0, p1, p2, p3, p4, …) both in the test set and outside it, by folder.",
@@ -256,7 +256,10 @@ def test_tables_of_public_data_sets_are_read_and_described(
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"a.csv": "file,label\n", "b.csv": "file,label\n"}, "holds several tables: a.csv, b.csv"),
+        (
+            {"a.csv": "file,label\n", "b.csv": "file,label\n"},
+            "contains several tables: a.csv, b.csv",
+        ),
         (
             {"train.csv": "file,label\n0.png,1\n", "test.csv": "file,kind\n0.png,1\n"},
             "train.csv has other columns than",

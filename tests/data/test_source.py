@@ -38,7 +38,7 @@ def test_a_path_without_data_lists_what_can_be_read(tmp_path: Path) -> None:
         open_data(tmp_path / "gone")
     for way in ("--data", "normal.npy", "X_train"):
         assert way in str(error.value)
-    with pytest.raises(DataError, match="holds no data set that can be read"):
+    with pytest.raises(DataError, match="contains no data set that can be read"):
         open_data(tmp_path)
 
 
