@@ -127,7 +127,7 @@ def test_a_network_whose_output_depends_on_other_images_is_refused(
     model = ("--model", f"{tmp_path / 'batch.py'}:batch")
     refused = hpo(*grid, *model)
     assert refused.code == 2
-    assert "answers differently for an image alone and beside another" in refused.err
+    assert "answers differently for an image alone and in a batch" in refused.err
     assert hpo(*grid, *model, "--set", "keeps=true").code == 0
 
 

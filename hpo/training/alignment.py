@@ -17,7 +17,7 @@ from hpo.training.augmentation import centers, warp
 TEMPLATE: Final = "align.template"
 """The template's name among exported weights."""
 
-# Images are compared at this size, whatever theirs is. More rounds or steps gained nothing.
+# Images of any size are compared at this size. More rounds or steps gained nothing.
 SIDE: Final = 32
 _N_ROUNDS: Final = 4
 _N_STEPS: Final = 12
@@ -79,8 +79,8 @@ def _move(images: Tensor, pose: Tensor) -> Tensor:
 def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
     """Return the pose of images `(images, SIDE, SIDE)` that fits the template, from a first one.
 
-    Sums run along single rows, never through a matrix product, so that an image has the same bits
-    alone and among others.
+    Sums run along single rows, never through a matrix product, so that an image has the same
+    result alone and among others, to the last bit.
     """
     u = centers(SIDE, images)
     fade = torch.exp(-((u / _WINDOW) ** 4))
@@ -111,9 +111,9 @@ def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
     inverse = _STEP * torch.linalg.inv(curvature.double()).float()
 
     for _ in range(_N_STEPS):
-        found = standardize(_move(images, pose))
-        rest = target - found * (found * target * window).sum(1, keepdim=True)
-        x, y = (((s * rest)[:, None] * moments).sum(2) for s in slopes(found))
+        moved = standardize(_move(images, pose))
+        residual = target - moved * (moved * target * window).sum(1, keepdim=True)
+        x, y = (((s * residual)[:, None] * moments).sum(2) for s in slopes(moved))
         half = pose[:, 4:]
         cos, sin = (1 - half**2) / (1 + half**2), 2 * half / (1 + half**2)
         wide, high = 1 + pose[:, 2:3], 1 + pose[:, 3:4]

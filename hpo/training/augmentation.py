@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from hpo.config import TrainingConfig
 from hpo.training.randomness import AUGMENTATION, Tag, uniform_at
 
-# Each random parameter has its own tag, so that enabling one does not change the others.
+# Each random parameter has its own tag, so that enabling it does not change the others.
 _TAGS: Final = 9
 _FLIP: Final = 0
 _POSE: Final = slice(1, 6)

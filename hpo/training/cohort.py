@@ -2,8 +2,8 @@
 
 The lanes of a cohort may differ in every number: learning rate, decay, dropout, smoothing,
 augmentation, seed, fold, epoch. Products with the first weights and optimizer steps are done lane
-by lane; they are nearly all the work and gain nothing from batching. Between them a few thousand
-numbers pass through many small operations, which take as long for eight lanes as for one.
+by lane; they are nearly all the work, and batching would not speed them up. Between them many
+small operations process a few thousand numbers, and take as long for eight lanes as for one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -79,7 +79,7 @@ def train_epoch(lanes: Sequence[Lane[Parameters]]) -> list[Tensor]:
 
 def open_cohort(lanes: Sequence[Lane[Parameters]]) -> Cohort:
     """Stack the lanes, and draw the order and the dropout of their next epoch."""
-    one, configs = lanes[0], [lane.config for lane in lanes]
+    first, configs = lanes[0], [lane.config for lane in lanes]
     parameters = torch.cat([lane.weights.row for lane in lanes])
     trains = [lane.data.train for lane in lanes]
     orders = [
@@ -93,14 +93,14 @@ def open_cohort(lanes: Sequence[Lane[Parameters]]) -> Cohort:
     return Cohort(
         lanes=lanes,
         rows=Rows(
-            layout=layout_of(one.config),
-            activation=one.config.activation,
+            layout=layout_of(first.config),
+            activation=first.config.activation,
             parameters=parameters,
             # Padding has no gradient; it must be zero, not unset.
             gradients=torch.zeros_like(parameters),
             statistics=torch.cat([lane.weights.statistics for lane in lanes]),
         ),
-        labels=one.data.labels,
+        labels=first.data.labels,
         orders=orders,
         changes=[
             draw_changes(
@@ -108,7 +108,7 @@ def open_cohort(lanes: Sequence[Lane[Parameters]]) -> Cohort:
             )
             for lane, positions in zip(lanes, orders, strict=True)
         ],
-        keep=[_keep(lanes, layer) for layer in range(len(one.config.hidden))],
+        keep=[_keep(lanes, layer) for layer in range(len(first.config.hidden))],
         keep_scale=stacked([[1 / (1 - p) for p in c.dropout_per_layer] for c in configs]),
         class_weights=torch.stack([lane.data.class_weights for lane in lanes]),
         smoothing=stacked([[c.label_smoothing] for c in configs]),
@@ -214,8 +214,8 @@ def _multiply(cohort: Cohort, inputs: Sequence[Values]) -> Tensor:
         lane = cohort.lanes[index]
         weight = lane.weights.first
         if values.dtype != dtype:
-            held = lane.scratch.take("factor", tuple(weight.shape), values.dtype)
-            weight = held.copy_(weight)
+            converted = lane.scratch.take("factor", tuple(weight.shape), values.dtype)
+            weight = converted.copy_(weight)
         product[index, :, : len(weight)] = F.linear(values, weight).to(dtype) * scale
     return product
 

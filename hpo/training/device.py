@@ -21,7 +21,7 @@ EVALUATION_PIXELS: Final = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where to train: `name` as in torch (`cpu`, `cuda:1`), and the precision of training.
+    """The device of a training: `name` as in torch (`cpu`, `cuda:1`), and the precision.
 
     bf16 applies to the factors in the product of pixels and first weights; all else is float32.
     """
@@ -142,7 +142,7 @@ def computing(config: TrainingConfig, device: Device) -> Iterator[None]:
 def _has_bf16(name: str) -> bool:
     """Whether bf16 products are fast here; a CPU without the instructions emulates them."""
     if name == "cpu":
-        # torch 2.11 cannot tell what the CPU supports; float32 is right everywhere.
+        # torch 2.11 does not report what the CPU supports; float32 is right everywhere.
         capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("bf16"))
     return torch.cuda.get_device_capability(name) >= (8, 0)

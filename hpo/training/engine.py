@@ -44,7 +44,7 @@ ImageProbabilities: TypeAlias = Annotated[
 # finished runs are looked up by it, and results of two generations must not be mixed.
 NUMERICS_VERSION: Final = 3
 
-# Raise this when the stress battery changes (docs/stress.md): older scores are then void.
+# Raise this when the stress battery changes (docs/stress.md): older scores are then invalid.
 BATTERY_VERSION: Final = 2
 
 # Below this image size a shift of a tenth is under two pixels.
@@ -53,7 +53,7 @@ SMALLEST_STRESSED: Final = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """The measurements of one epoch, as kept by the run store.
+    """The measurements of one epoch, as stored in the run store.
 
     `train` are means over its steps, with dropout on: loss and accuracy. `stress` is the mean over
     the stress battery, empty if not measured.
@@ -167,17 +167,17 @@ def of_label(
 
 
 def mean_metrics(measured: Iterable[Mapping[str, float]]) -> Metrics:
-    """Return the mean of every metric that all of them have."""
-    every = list(measured)
-    names = [name for name in every[0] if all(name in one for one in every)] if every else []
-    return {name: fmean(one[name] for one in every) for name in names}
+    """Return the mean of every metric that all items contain."""
+    items = list(measured)
+    names = [name for name in items[0] if all(name in item for item in items)] if items else []
+    return {name: fmean(item[name] for item in items) for name in names}
 
 
-def result_of(found: TrainingResult | TrainingError) -> TrainingResult:
+def result_of(result: TrainingResult | TrainingError) -> TrainingResult:
     """Return the result of a lane, or raise its error."""
-    if isinstance(found, TrainingError):
-        raise found
-    return found
+    if isinstance(result, TrainingError):
+        raise result
+    return result
 
 
 class Stack(Protocol):
@@ -195,7 +195,7 @@ class Stack(Protocol):
         """
 
     def step(self) -> list[LaneEpoch]:
-        """Train live lanes for an epoch; finished and failed lanes leave.
+        """Train live lanes for an epoch; remove finished and failed lanes.
 
         Epochs of a lane come in order, several at once if it joined a training that is further
         ahead. A non-finite training loss is returned unchanged: drop the lane.
@@ -205,14 +205,14 @@ class Stack(Protocol):
         """
 
     def drop(self, lane: int) -> None:
-        """Forget a lane."""
+        """Remove a lane without a result."""
 
     def result(self, lane: int) -> TrainingResult:
-        """Return the result of a finished lane, and forget the lane.
+        """Return the result of a finished lane, and remove it.
 
         Raises:
-            TrainingError: a custom model failed in this lane, which therefore left.
+            TrainingError: a custom model failed in this lane.
         """
 
     def close(self) -> None:
-        """Release memory and processes; every lane is forgotten."""
+        """Release memory and processes; every lane is lost."""

@@ -113,8 +113,8 @@ def read_images(
         if stressed is not None:
             n_changes, flat = len(stressed), stressed.reshape(-1, size, size)
             places = np.arange(n_changes)[:, None] * data.n_pool + split.validation
-            found = aligned(f"{name}-stress{BATTERY_VERSION}", flat, places.ravel())
-            stressed = found.reshape(n_changes, -1, size, size)
+            moved = aligned(f"{name}-stress{BATTERY_VERSION}", flat, places.ravel())
+            stressed = moved.reshape(n_changes, -1, size, size)
         return aligned(name, pixels, np.arange(len(pixels))), stressed, template
 
 

@@ -107,8 +107,8 @@ def load_values(lane: AnyLane, pixels: Tensor, name: str, dtype: torch.dtype) ->
 def read_logits(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
     """Return the logits `(positions, outputs)` of images in evaluation mode, with these weights.
 
-    The precision is that of the weights, whatever that of training: exported weights give the same
-    results anywhere else.
+    The precision is that of the weights, not that of training, so that exported weights give the
+    same results elsewhere.
     """
     if isinstance(read, nn.Module):
         return own.read_logits(lane, read, positions)
@@ -166,7 +166,7 @@ def read_result(lane: AnyLane) -> TrainingResult:
     _, on_validation, on_test = _read_kept(lane, scored)
     state = _state_of(lane, scored).items()
     weights = {name: value.detach().to("cpu", copy=True).numpy() for name, value in state}
-    if data.template is not None:  # Whoever answers for other images aligns them to it.
+    if data.template is not None:  # Later images are aligned to it.
         weights[TEMPLATE] = data.template.copy()
     of_other = OtherWeights(
         "last" if lane.config.weights == "average" else "average", *_read_kept(lane, other)
@@ -191,7 +191,7 @@ def read_result(lane: AnyLane) -> TrainingResult:
 def _read_kept(
     lane: AnyLane, read: _Read
 ) -> tuple[Metrics, ImageProbabilities, ImageProbabilities]:
-    """Return what these weights give on the validation images, and on the test images."""
+    """Return validation metrics, validation and test probabilities of these weights."""
     data = lane.data
     validation = read_losses(lane, read, data.validation)
     test = probabilities(lane.config, read_logits(lane, read, data.test))
@@ -217,7 +217,7 @@ def _note_stress(lane: AnyLane, read: _Read, epoch: int) -> None:
             for name, changed in data.under_changes().items()
         }
         images = data.fold.validation
-        progress.stress = {n: metrics_of(found, data, images) for n, found in readings.items()}
+        progress.stress = {n: metrics_of(reading, data, images) for n, reading in readings.items()}
 
 
 def metrics_of(readings: Tensor, data: LaneData, images: Indices) -> Metrics:
@@ -228,8 +228,8 @@ def metrics_of(readings: Tensor, data: LaneData, images: Indices) -> Metrics:
 
 def _array(values: Tensor, n_images: int) -> Probabilities:
     """Return probabilities `(n_images,)`, or `(n_images, classes)` if there are more."""
-    found = values.to("cpu", torch.float32).numpy()
-    return found if found.size == n_images else found.reshape(n_images, -1)
+    array = values.to("cpu", torch.float32).numpy()
+    return array if array.size == n_images else array.reshape(n_images, -1)
 
 
 def _state_of(lane: AnyLane, parameters: _Read) -> dict[str, Tensor]:
@@ -237,15 +237,15 @@ def _state_of(lane: AnyLane, parameters: _Read) -> dict[str, Tensor]:
     if isinstance(parameters, nn.Module):
         return parameters.state_dict()
     layout = layout_of(lane.config)
-    row, found = parameters.row[0], {"1.weight": parameters.first}
-    found |= {slot.name: slot.used(row) for slot in layout.slots()}
+    row, state = parameters.row[0], {"1.weight": parameters.first}
+    state |= {slot.name: slot.used(row) for slot in layout.slots()}
     # Entries of nn.Sequential that training does not use: idle biases, batch counts.
     n_steps = lane.n_steps // lane.progress.epoch * lane.progress.last_kept
     for layer in layout.hidden:
         if layer.gain:
             norm = int(layer.gain.name.removesuffix(".weight"))
             used = parameters.statistics[0, :, layer.units][:, : layer.gain.shape[0]]
-            found |= {f"{norm}.running_mean": used[0], f"{norm}.running_var": used[1]}
-            found[f"{norm}.num_batches_tracked"] = torch.tensor(n_steps)
-            found[f"{norm - 1}.bias"] = torch.zeros_like(used[0])
-    return found
+            state |= {f"{norm}.running_mean": used[0], f"{norm}.running_var": used[1]}
+            state[f"{norm}.num_batches_tracked"] = torch.tensor(n_steps)
+            state[f"{norm - 1}.bias"] = torch.zeros_like(used[0])
+    return state

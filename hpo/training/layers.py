@@ -132,23 +132,23 @@ def layout_of(config: TrainingConfig) -> Layout:
 class Scratch:
     """Named, reusable buffers that grow to the largest requested size.
 
-    The system fills newly allocated memory with zeros page by page: that doubled step times.
+    Without it, zeroing newly allocated pages doubled the time of a step.
     """
 
     device: torch.device
-    _held: dict[tuple[str, torch.dtype], Tensor] = field(default_factory=dict)
+    _buffers: dict[tuple[str, torch.dtype], Tensor] = field(default_factory=dict)
 
     def take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Return a tensor with arbitrary numbers, valid until the same name is used again."""
         n, key = prod(shape), (name, dtype)
-        if key not in self._held or len(self._held[key]) < n:
-            self._held.pop(key, None)
-            self._held[key] = torch.empty(n, dtype=dtype, device=self.device)
-        return self._held[key][:n].view(shape)
+        if key not in self._buffers or len(self._buffers[key]) < n:
+            self._buffers.pop(key, None)
+            self._buffers[key] = torch.empty(n, dtype=dtype, device=self.device)
+        return self._buffers[key][:n].view(shape)
 
     def clear(self) -> None:
         """Release the memory."""
-        self._held.clear()
+        self._buffers.clear()
 
 
 class Parameters(NamedTuple):

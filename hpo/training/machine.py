@@ -1,4 +1,4 @@
-"""This machine, read without torch: its cores, memory, and the number of trainings that suit it.
+"""This machine, read without torch: its cores, its memory and the best number of lanes.
 
 A container may allow less than the machine has. On Linux, control groups set limits, and every
 group around this process applies. In version 2 a group is one folder, in version 1 there is one
@@ -73,26 +73,26 @@ def check_ray(address: str, *, source: str = "--ray") -> None:
 
 def processor() -> str:
     """Return the name of the processor, or of its architecture if unknown."""
-    found = re.search(r"^model name\s*: *(.+)$", _read(_PROC / "cpuinfo"), re.MULTILINE)
-    return found[1].strip() if found else platform.processor() or platform.machine()
+    match = re.search(r"^model name\s*: *(.+)$", _read(_PROC / "cpuinfo"), re.MULTILINE)
+    return match[1].strip() if match else platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:
     """Return the processor and versions, which affect rounding, without importing libraries."""
     names = {"hpo": "hpo-toolkit", **{n: n for n in ("torch", "optuna", "numpy", "scikit-learn")}}
-    found = {"python": platform.python_version()}
+    by_name = {"python": platform.python_version()}
     for name, distribution in names.items():
         try:
-            found[name] = importlib.metadata.version(distribution)
+            by_name[name] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "unknown"
-    return found | {"processor": processor()}
+            by_name[name] = "unknown"
+    return by_name | {"processor": processor()}
 
 
 def n_cores() -> int:
-    """Return how many cores this process can keep busy; a container may allow fewer than it shows.
+    """Return the number of cores for this process; a container may allow fewer than it shows.
 
-    The system chooses which cores: containers that took the first few would share them.
+    The system assigns the cores: processes that chose the first ones would share them.
     """
     has_affinity = hasattr(os, "sched_getaffinity")  # Not on macOS.
     n_seen = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
@@ -138,8 +138,8 @@ def lanes_per_worker(device: str) -> int:
 def choose_lanes(kind: str, device: str, configs: Iterable[TrainingConfig]) -> int:
     """Return the number of parallel trainings: the measured best, as far as memory allows.
 
-    `configs` are those that may run together, as far as known. No result depends on the number, as
-    the course of a search follows from its window.
+    `configs` are those that may run together, as far as known. No result depends on the number,
+    because the proposals of a search depend on its window instead.
     """
     configs = list(configs)
     best = lanes_per_worker(device) * (1 if device.startswith("cuda") else n_cores())
@@ -191,18 +191,18 @@ def _quota(group: Path) -> float:
 
 def _group_bytes(group: Path) -> float:
     """Return how much more memory a group allows; the system drops the file cache first."""
-    left, statistics = [math.inf], _read(group / "memory.stat")
+    available, statistics = [math.inf], _read(group / "memory.stat")
     for limit, used, cache in _MEMORY_FILES:
-        most, taken = _number(_read(group / limit)), _number(_read(group / used))
-        if taken < math.inf:
+        maximum, in_use = _number(_read(group / limit)), _number(_read(group / used))
+        if in_use < math.inf:
             cached = re.search(rf"^{cache} (\d+)$", statistics, re.MULTILINE)
-            left.append(most - taken + (int(cached[1]) if cached else 0))
-    return max(0.0, min(left))
+            available.append(maximum - in_use + (int(cached[1]) if cached else 0))
+    return max(0.0, min(available))
 
 
 def _host_bytes() -> int:
-    if found := re.search(r"^MemAvailable: *(\d+) kB", _read(_PROC / "meminfo"), re.MULTILINE):
-        return int(found[1]) * 1024
+    if match := re.search(r"^MemAvailable: *(\d+) kB", _read(_PROC / "meminfo"), re.MULTILINE):
+        return int(match[1]) * 1024
     # Not Linux: half of all memory, or enough for the trainings of the reports.
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

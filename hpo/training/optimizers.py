@@ -16,7 +16,7 @@ from hpo.choices import Scheduler
 from hpo.config import TrainingConfig
 from hpo.training.layers import Scratch
 
-# An update of the average reads and writes all weights: at every step it would take a tenth of it.
+# An update of the average reads and writes all weights; at every step it would take 10 % of it.
 AVERAGE_EVERY: Final = 8
 AVERAGE_POWER: Final = 5
 

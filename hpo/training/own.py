@@ -48,17 +48,17 @@ class Fitted(nn.Module):
 
     def fit(self, images: Tensor, labels: Tensor) -> None:
         """Fit it to images `(n, 1, side, side)`: once, or with one more batch."""
-        rows, known = images.flatten(1).cpu().numpy(), labels.cpu().numpy()
+        rows, targets = images.flatten(1).cpu().numpy(), labels.cpu().numpy()
         if self.config.model and self.config.model.kind == "incremental":
             classes = np.arange(max(2, self.config.n_outputs))
-            self.estimator.partial_fit(rows, known, classes=classes)
+            self.estimator.partial_fit(rows, targets, classes=classes)
         else:
-            self.estimator.fit(rows, known)
+            self.estimator.fit(rows, targets)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(n, outputs)`."""
-        found = self.estimator.predict_proba(images.flatten(1).cpu().numpy())
-        log_p = torch.tensor(found, dtype=torch.float64).clamp(min=1e-7).log()
+        p = self.estimator.predict_proba(images.flatten(1).cpu().numpy())
+        log_p = torch.tensor(p, dtype=torch.float64).clamp(min=1e-7).log()
         z = log_p[:, 1:] - log_p[:, :1] if self.config.n_outputs == 1 else log_p
         return z.to(images.device, images.dtype)
 
@@ -74,10 +74,10 @@ def open_network(
     assert config.model
     is_network = config.model.kind == "network"
     with _seeded(seeds_of(seed), WEIGHTS, device=device):
-        made = _run(config, code, models.build, config, code, seed=seed)
-        if is_network and not isinstance(made, nn.Module):
-            raise _misfit(config, f"returns {type(made).__name__}, not an nn.Module")
-        network = made.to(device.torch) if is_network else Fitted(made, config)
+        model = _run(config, code, models.build, config, code, seed=seed)
+        if is_network and not isinstance(model, nn.Module):
+            raise _misfit(config, f"returns {type(model).__name__}, not an nn.Module")
+        network = model.to(device.torch) if is_network else Fitted(model, config)
         if is_network and not learned_by(network):
             raise _misfit(config, "has no trainable parameters")
         n = 2 if is_network else 16 * max(2, config.n_outputs)
@@ -99,14 +99,14 @@ def open_network(
 def _check_alone(
     network: nn.Module, pixels: Tensor, config: TrainingConfig, code: str | None
 ) -> None:
-    """Check that a network answers an image alone as beside others; noise is no fault here."""
+    """Check that the answer to an image does not depend on the batch; random ones are allowed."""
     inputs = (pixels, pixels, pixels[:1])
-    beside, again, alone = (read(network, some, config, code)[:1] for some in inputs)
-    is_same = torch.allclose(beside, alone, rtol=_APART, atol=_APART, equal_nan=True)
-    if torch.equal(beside, again) and not is_same:  # Noise may be close by chance, but not equal.
+    paired, again, alone = (read(network, some, config, code)[:1] for some in inputs)
+    is_same = torch.allclose(paired, alone, rtol=_APART, atol=_APART, equal_nan=True)
+    if torch.equal(paired, again) and not is_same:  # Noise may be close by chance, but not equal.
         raise _misfit(
             config,
-            "answers differently for an image alone and beside another in evaluation mode, "
+            "answers differently for an image alone and in a batch in evaluation mode, "
             "perhaps by batch statistics that ignore eval()",
         )
 
@@ -138,8 +138,8 @@ def train_steps(lane: Lane[nn.Module]) -> Iterator[Tensor]:
     """
     config, data, epoch, code = lane.config, lane.data, lane.progress.epoch, lane.data.source.code
     shuffled = data.train[order(lane.seeds, len(data.train), ORDER, epoch)[0]]
-    is_whole = config.model is not None and config.model.kind == "estimator"
-    size = len(shuffled) if is_whole else config.batch_size
+    is_one_fit = config.model is not None and config.model.kind == "estimator"
+    size = len(shuffled) if is_one_fit else config.batch_size
     batches = [batch for batch in torch.split(shuffled, size) if len(batch) > 1]
     learned = learned_by(lane.weights)
     with _seeded(lane.seeds, DROPOUT, epoch, device=lane.device):
@@ -156,9 +156,9 @@ def train_steps(lane: Lane[nn.Module]) -> Iterator[Tensor]:
             with torch.no_grad():
                 if learned:
                     options = {"allow_unused": True, "materialize_grads": True}
-                    found = _run(config, code, torch.autograd.grad, loss, learned, **options)
+                    gradients = _run(config, code, torch.autograd.grad, loss, learned, **options)
                     rate, scratch = lane.progress.rate, lane.scratch
-                    update(config, lane.moments, learned, [*found], rate, scratch)
+                    update(config, lane.moments, learned, [*gradients], rate, scratch)
                     _average(lane, is_last=number == len(batches))
                 n_right = (answers(logits) == labels).sum()
                 sums = loss * len(batch), n_right, torch.tensor(len(batch))
@@ -177,7 +177,7 @@ def read_logits(lane: Lane[nn.Module], network: nn.Module, positions: Tensor) ->
 
 
 def piece_of(config: TrainingConfig) -> int:
-    """Return how many images are evaluated at once: only by size, so rounding does not vary."""
+    """Return the number of images per evaluation, only by size, so that rounding does not vary."""
     return max(1, _PIECE // config.image_size**2)
 
 
@@ -207,14 +207,14 @@ def _run(
     config: TrainingConfig,
     code: str | None,
     function: Callable[..., Any],
-    *given: Any,
-    **more: Any,
+    *arguments: Any,
+    **keywords: Any,
 ) -> Any:
     """Run user code; `computing` handles device errors, all others are the user's."""
     assert config.model
     try:
         with models.explained(f"{config.model.entry} failed:", code or ""):
-            return function(*given, **more)
+            return function(*arguments, **keywords)
     except ModelError as error:
         cause = error.__cause__
         is_of_device = isinstance(cause, torch.OutOfMemoryError) or "CUDA error" in str(cause)
@@ -223,10 +223,10 @@ def _run(
         raise TrainingError(str(error)) from error
 
 
-def _misfit(config: TrainingConfig, what: str) -> TrainingError:
+def _misfit(config: TrainingConfig, fault: str) -> TrainingError:
     assert config.model
     return TrainingError(
-        f"{config.model.entry} {what}. It must return an nn.Module that takes images (batch, 1, "
+        f"{config.model.entry} {fault}. It must return an nn.Module that takes images (batch, 1, "
         f"{config.image_size}, {config.image_size}) to logits (batch, {config.n_outputs})."
     )
 

@@ -1,7 +1,7 @@
 """Lanes distributed over workers: processes with their own stacks, here or on a cluster.
 
-The results of a lane do not depend on its worker. Workers may come and go: lost trainings are
-repeated with the same bits, and no epoch is returned twice.
+The results of a lane do not depend on its worker. Workers may join and leave: lost trainings
+are repeated with bitwise equal results, and no epoch is returned twice.
 """
 
 import traceback
@@ -41,7 +41,7 @@ Trained: TypeAlias = tuple[list[LaneEpoch], dict[int, TrainingResult | TrainingE
 
 
 class Member(Protocol):
-    """A worker from outside: whether it is training, and how many such lanes it can hold."""
+    """A worker as seen by the pool: whether it is training, and the lanes it has room for."""
 
     @property
     def is_busy(self) -> bool: ...
@@ -49,7 +49,7 @@ class Member(Protocol):
     def room(self, config: TrainingConfig) -> float: ...
 
     def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> None:
-        """Let it train, see `Worker.train`."""
+        """Start `Worker.train` in it."""
 
 
 class Crew(Protocol):
@@ -67,7 +67,7 @@ class Crew(Protocol):
     def members(self) -> Sequence[Member]: ...
 
     def share(self, image_size: int) -> Any:
-        """Return the place where workers find the images of a size."""
+        """Return the place from which workers read the images of a size."""
 
     def receive(self) -> Iterable[Trained]:
         """Wait until members have trained, joined or left; raise their errors."""
@@ -77,7 +77,7 @@ class Crew(Protocol):
 
 @dataclass(eq=False)
 class _Lane:
-    """A running training. `cost` is that of an epoch; `n_told` epochs were returned."""
+    """A running training. `cost` is that of an epoch; `n_returned` epochs were returned."""
 
     request: tuple[Any, ...]
     config: TrainingConfig
@@ -85,14 +85,14 @@ class _Lane:
     root: tuple[str, int, int] | None
     member: Member | None = None
     is_sent: bool = False
-    n_told: int = 0
+    n_returned: int = 0
     n_lost: int = 0
 
 
 class Pool:
     """Lanes in several processes; see `hpo.training.engine.Stack`.
 
-    A lane goes to the worker with the least work left, and waits if none has room. Also raised:
+    A lane is assigned to the worker with the least remaining work, or waits for room. Also raised:
     DeviceError if workers cannot continue, and OutputError if they cannot share the images.
     """
 
@@ -114,7 +114,7 @@ class Pool:
         if config.model:  # An invalid model fails here, and not in a process with other trainings.
             open_network(config, data.code, seed=seed)
         if config.align != "none":
-            read_images(data, config, fold)  # Once, into the cache of this machine.
+            read_images(data, config, fold)  # This fills the cache of this machine.
         images, place = data.fold(fold), self.crew.share(config.image_size)
         root = root_of(config) if self.crew.joins else None
         self._n_added += 1
@@ -129,20 +129,20 @@ class Pool:
     def step(self) -> list[LaneEpoch]:
         """Train; return the first finished epochs, or none if workers joined or left."""
         while self._lanes:
-            self._share_out()
+            self._assign()
             members, n_live, done = list(self.crew.members), len(self._lanes), []
             for epochs, results in self.crew.receive():
                 for epoch in epochs:
                     lane = self._lanes.get(epoch.lane)
-                    # It may have been dropped meanwhile; a lost one restarts.
-                    if lane and epoch.epoch > lane.n_told:
-                        lane.n_told = epoch.epoch
+                    # The lane may have been dropped, or it was lost and restarted.
+                    if lane and epoch.epoch > lane.n_returned:
+                        lane.n_returned = epoch.epoch
                         done.append(epoch)
                 for number in results.keys() & self._lanes.keys():
                     self._results[number] = results[number]
                     del self._lanes[number]
             if self.crew.goes_ahead:
-                self._share_out()
+                self._assign()
             if done or len(self._lanes) < n_live or members != self.crew.members:
                 return sorted(done)
         return []
@@ -156,32 +156,32 @@ class Pool:
 
     def close(self) -> None:
         self.crew.close()
-        for held in (self._lanes, self._results, self._homes):
-            held.clear()
+        for state in (self._lanes, self._results, self._homes):
+            state.clear()
 
-    def _share_out(self) -> None:
-        """Assign waiting lanes to workers, and let waiting workers train."""
-        held: dict[Member, list[_Lane]] = {member: [] for member in self.crew.members}
+    def _assign(self) -> None:
+        """Assign waiting lanes to workers, and start the waiting workers."""
+        running: dict[Member, list[_Lane]] = {member: [] for member in self.crew.members}
         waiting = []
         for lane in self._lanes.values():
-            if lane.member in held:
-                held[lane.member].append(lane)
+            if lane.member in running:
+                running[lane.member].append(lane)
                 continue
             lane.member, lane.is_sent, lane.n_lost = None, False, lane.n_lost + lane.is_sent
             if lane.n_lost == _MOST_LOSSES:
                 raise DeviceError(_LOST)
             waiting.append(lane)
         for lane in waiting:
-            free = [m for m, lanes in held.items() if len(lanes) < m.room(lane.config)]
-            # A training that others join stays where it is.
-            if lane.root and (home := self._homes.get(lane.root)) in held:
+            free = [m for m, lanes in running.items() if len(lanes) < m.room(lane.config)]
+            # A training that others join stays with its worker.
+            if lane.root and (home := self._homes.get(lane.root)) in running:
                 free = [home]
             if free:
-                lane.member = min(free, key=lambda member: sum(map(_left, held[member])))
-                held[lane.member].append(lane)
+                lane.member = min(free, key=lambda member: sum(map(_cost_left, running[member])))
+                running[lane.member].append(lane)
                 if lane.root:
                     self._homes[lane.root] = lane.member
-        for member, lanes in held.items():
+        for member, lanes in running.items():
             if lanes and not member.is_busy:
                 added = [lane.request for lane in lanes if not lane.is_sent]
                 for lane in lanes:
@@ -189,8 +189,8 @@ class Pool:
                 member.train(added, [lane.request[0] for lane in lanes])
 
 
-def _left(lane: _Lane) -> float:
-    return lane.cost * (lane.config.epochs - lane.n_told)
+def _cost_left(lane: _Lane) -> float:
+    return lane.cost * (lane.config.epochs - lane.n_returned)
 
 
 def fields_of(data: TrainingData) -> dict[str, Any]:
@@ -200,11 +200,11 @@ def fields_of(data: TrainingData) -> dict[str, Any]:
 
 def needed(code: str | None) -> dict[str, str]:
     """Return the facts that must agree on all machines: versions, and a custom model's digest."""
-    found = {name: machine.versions()[name] for name in ("hpo", "torch", "numpy", "python")}
+    facts = {name: machine.versions()[name] for name in ("hpo", "torch", "numpy", "python")}
     if code:
         model, _ = models.open_own(code)
-        found |= {**model.versions, model.entry: model.digest}
-    return found
+        facts |= {**model.versions, model.entry: model.digest}
+    return facts
 
 
 class Worker:
@@ -248,9 +248,9 @@ class Worker:
             return RuntimeError(f"A training process failed:\n{traceback.format_exc()}")
 
     def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> Trained:
-        """Train these lanes for an epoch, and forget all others.
+        """Train these lanes for an epoch, and drop all others.
 
-        First some lanes start, with the place of their pixels.
+        `added` lanes are started first, with the place of their pixels.
         """
         results: dict[int, TrainingResult | TrainingError] = {}
         for name, config, seed, fold, images, place in added:

@@ -1,8 +1,8 @@
 """Workers in processes of this machine: one per core, with one thread, or one per GPU.
 
 Each runs `main`. A request is the name of a `Worker` method with its arguments, pickled; the next
-one follows after the answer, which is an exception if the request failed. So neither side ever
-writes while the other does. All processes map the same file of pixels.
+one follows after the answer, which is an exception if the request failed. So the two sides never
+write at the same time. All processes map the same file of pixels.
 """
 
 import contextlib
@@ -46,9 +46,9 @@ class Processes:
         # The file has no name, so it disappears however these processes end.
         self._pixels = tempfile.TemporaryFile()  # noqa: SIM115
         self._offsets: dict[int, int] = {}
-        # Several processes on GPUs have one each, the first visible one.
-        is_shared_out = device.name == "cuda:0" and n_processes > 1
-        gpus = cycle(visible_gpus() if is_shared_out else [None])
+        # Each of several processes on GPUs sees only its own GPU.
+        is_per_gpu = device.name == "cuda:0" and n_processes > 1
+        gpus = cycle(visible_gpus() if is_per_gpu else [None])
         pixels = self._pixels.fileno()
         self.members = [Process(pixels, gpu=gpu) for gpu in islice(gpus, n_processes)]
         for process in self.members:
@@ -58,7 +58,7 @@ class Processes:
         """Return the offset of the pixels of a size in the file, whose mapped memory is shared."""
         if image_size not in self._offsets:
             if self.data.is_stressed:
-                # Once, into the cache, where the processes read it.
+                # This fills the cache, from which the processes read.
                 stress.changed_pixels(self.data, image_size)
             pixels = np.ascontiguousarray(self.data.pixels_at(image_size))
             try:
@@ -87,7 +87,7 @@ class Processes:
 
 
 class Process:
-    """A process that trains, seen from outside."""
+    """A process that trains, as seen by its parent."""
 
     def __init__(self, pixels: int, *, gpu: str | None) -> None:
         self.is_busy = False
@@ -117,7 +117,7 @@ class Process:
         return math.inf
 
     def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> None:
-        """Let it train, see `hpo.training.pool.Worker.train`."""
+        """Start `hpo.training.pool.Worker.train` in it."""
         self.send("train", added, lanes)
         self.is_busy = True
 
@@ -158,7 +158,7 @@ class Process:
 def seconds_side_by_side(
     data: TrainingData, configs: Sequence[TrainingConfig], *, device: Device, n_processes: int
 ) -> list[float]:
-    """Return the result of `hpo.training.stack.seconds_per_epoch` with all processes at work.
+    """Return the result of `hpo.training.stack.seconds_per_epoch` with all processes busy.
 
     Cores that share memory and caches are slower together than alone. Each process starts with
     another configuration, so that different ones run side by side; the result is the mean.
@@ -170,9 +170,9 @@ def seconds_side_by_side(
         firsts = [number % len(configs) for number in range(n_processes)]
         for process, first in zip(crew.members, firsts, strict=True):
             process.send("time", requests[first:] + requests[:first], data.fold(FOLD))
-        found = [process.receive() for process in crew.members]
+        measured = [process.receive() for process in crew.members]
     return [
-        fmean(seconds[index - first] for seconds, first in zip(found, firsts, strict=True))
+        fmean(seconds[index - first] for seconds, first in zip(measured, firsts, strict=True))
         for index in range(len(configs))
     ]
 

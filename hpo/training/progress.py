@@ -31,7 +31,7 @@ _SMALLEST: Final = 1e-7
 
 @dataclass
 class Progress:
-    """The past of a training, and the learning rate of every epoch as far as it is known.
+    """The finished epochs of a training, and the learning rate of every epoch as far as known.
 
     `plateau` is the state of that schedule. `kept_epoch` is 0 until early stopping has kept an
     epoch; `stress` is the last measurement under the stress battery, after `stress_epoch`. `error`
@@ -53,7 +53,7 @@ class Progress:
         self.prolong(self.config)
 
     def prolong(self, config: TrainingConfig) -> None:
-        """Give the training more epochs; `config` has the same root."""
+        """Extend the training to more epochs; `config` has the same root."""
         self.config, self.rates = config, learning_rates(config)
 
     @property
@@ -68,7 +68,7 @@ class Progress:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether early stopping has waited long enough."""
+        """Whether early stopping ends the training now."""
         return 0 < self.config.early_stopping <= self.epoch - self.kept_epoch
 
     @property
@@ -116,7 +116,7 @@ class Lane(Generic[W]):
         try:
             self.kept = copy.deepcopy(self.scored_and_other)
         except RuntimeError:
-            # A custom network keeps an activation, with its gradient; its average does not.
+            # A custom network may store an activation with its gradient; its average does not.
             network: Any = self.weights
             last: Any = copy.deepcopy(self.average)
             last.load_state_dict(network.state_dict())
@@ -159,18 +159,18 @@ def measure(probabilities: Probabilities, labels: NDArray[np.uint8], *, loss: fl
     which equals that of two classes.
     """
     p = probabilities.astype(np.float64)
-    once, called = np.ones((1, len(p))), predicted(p)
-    is_right, occurring = called == labels, np.unique(labels)
+    weights, answers = np.ones((1, len(p))), predicted(p)
+    is_right, occurring = answers == labels, np.unique(labels)
     of_class = {label: is_right[labels == label].mean() for label in occurring}
     positive = [1] if p.ndim == 1 else occurring
-    of_others = [np.mean(called[labels != c] != c) for c in positive if (labels != c).any()]
+    specificities = [np.mean(answers[labels != c] != c) for c in positive if (labels != c).any()]
     if p.ndim == 1:
         ranks, brier = [auroc(labels, p)], (p - labels) ** 2
     else:
         is_label = labels[:, None] == np.arange(p.shape[1])
         brier = ((p - is_label) ** 2).sum(1) / 2
         ranks = [auroc(*pair) for pair in zip(is_label.T, p.T, strict=True)]
-    rank = fmean(float(of(once)[0]) for of in ranks) if np.isfinite(p).all() else math.nan
+    rank = fmean(float(of(weights)[0]) for of in ranks) if np.isfinite(p).all() else math.nan
     log_p = np.log(np.clip(of_label(p, labels), _SMALLEST, 1 - _SMALLEST))
     return {
         "loss": loss,
@@ -180,5 +180,5 @@ def measure(probabilities: Probabilities, labels: NDArray[np.uint8], *, loss: fl
         "log_loss": float(-log_p.mean()),
         "brier": float(brier.mean()),
         "sensitivity": float(fmean(of_class.get(c, np.nan) for c in positive)),
-        "specificity": float(fmean(of_others or [np.nan])),
+        "specificity": float(fmean(specificities or [np.nan])),
     }

@@ -32,7 +32,7 @@ _MOST_STARTS: Final = 3
 
 @dataclass(eq=False)
 class Actor:
-    """An actor from outside. `reply` is pending; `processor` is empty until it has opened."""
+    """An actor as seen by the driver; `processor` is empty until it has started."""
 
     handle: Any
     node: str
@@ -49,11 +49,11 @@ class Actor:
         return self.reply is not None
 
     def room(self, config: TrainingConfig) -> float:
-        """Return how many lanes like this one suit it."""
+        """Return the number of lanes like this one that it has room for."""
         return max(1, min(self.most, self.n_bytes // machine.lane_bytes(config)))
 
     def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> None:
-        """Let it train, see `hpo.training.pool.Worker.train`."""
+        """Start `hpo.training.pool.Worker.train` in it."""
         self.n_lanes = len(lanes)
         self.reply = self.handle.answer.remote("train", added, lanes)
 
@@ -61,8 +61,8 @@ class Actor:
 class Cluster:
     """A Ray cluster at an address or, for `auto`, at RAY_ADDRESS, else one on this machine.
 
-    It is connected on first use, and is a crew once its stack is open. `processors` are those in
-    use; another kind is refused, or added if `is_mixed`.
+    It is connected on first use, and is a crew once its stack is open. `processors` are the kinds
+    in use; another kind is refused, or added if `is_mixed`.
     """
 
     data: TrainingData
@@ -99,13 +99,13 @@ class Cluster:
         if name == "auto":
             name = "cuda" if self.n_slots("cuda") else "cpu"
         self.n_slots(name, least=1)
-        asked = ray.remote(**_resources(name))(choose_checked).remote(name, precision)
+        pending = ray.remote(**_resources(name))(choose_checked).remote(name, precision)
         try:
-            return ray.get(asked)  # type: ignore[no-any-return]
+            return ray.get(pending)  # type: ignore[no-any-return]
         except RayTaskError as error:
             own = error.cause if isinstance(error.cause, HpoError) else None
-            said = f"A node of the Ray cluster cannot run hpo: {why(error)}"
-            raise own or DeviceError(said) from None
+            message = f"A node of the Ray cluster cannot run hpo: {why(error)}"
+            raise own or DeviceError(message) from None
 
     def nodes(self, device: str) -> dict[str, tuple[str, int]]:
         """Return the address of each live node, and the number of actors it has room for."""
@@ -115,13 +115,13 @@ class Cluster:
         # If the head or the node of this machine is lost, Ray would end this process.
         context, resource = ray.get_runtime_context(), "CPU" if device == "cpu" else "GPU"
         check_answers(context.gcs_address)
-        found = ray.nodes()
-        own = next(node for node in found if node["NodeID"] == context.get_node_id())
+        all_nodes = ray.nodes()
+        own = next(node for node in all_nodes if node["NodeID"] == context.get_node_id())
         node = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
         check_answers(context.gcs_address, node=node)
         return {
             node["NodeID"]: (node["NodeManagerAddress"], int(node["Resources"][resource]))
-            for node in found
+            for node in all_nodes
             if node["Alive"] and node["Resources"].get(resource, 0) >= 1
         }
 
@@ -129,9 +129,9 @@ class Cluster:
         """Return the number of actors that fit on the cluster; DeviceError if below `least`."""
         n = sum(n for _, n in self.nodes(device).values())
         if n < least:
-            what, option = ("core", "cpus") if device == "cpu" else ("GPU", "gpus")
+            kind, option = ("core", "cpus") if device == "cpu" else ("GPU", "gpus")
             raise DeviceError(
-                f"No node of the Ray cluster offers a {what}. Start one with `ray start "
+                f"No node of the Ray cluster offers a {kind}. Start one with `ray start "
                 f"--num-{option}=N`, or choose another --device."
             )
         return n
@@ -139,7 +139,7 @@ class Cluster:
     def open_stack(self, data: TrainingData, device: Device, *, joins: bool = False) -> Pool:
         """Open the engine on every node; `joins` as in `hpo.training.stack.open_stack`.
 
-        Cores in use by others may take longer; they are not waited for.
+        Cores in use by others may start later, without delaying this call.
 
         Raises:
             DeviceError: some nodes would compute different results.
@@ -165,7 +165,7 @@ class Cluster:
 
     @property
     def members(self) -> list[Actor]:
-        """The actors that have opened."""
+        """The actors that have started."""
         return [actor for actor in self._actors if actor.processor]
 
     def news(self) -> Workers | None:
@@ -198,14 +198,14 @@ class Cluster:
         """Wait at most a second for the actors that finish first."""
         if time.monotonic() >= self._grown_at + _POLL_S:
             self._grow()
-        asked = {actor.reply: actor for actor in self._actors if actor.is_busy}
-        if not asked:
+        pending = {actor.reply: actor for actor in self._actors if actor.is_busy}
+        if not pending:
             time.sleep(_POLL_S)
             return []
-        ready, _ = ray.wait(list(asked), num_returns=1, timeout=_POLL_S)
+        ready, _ = ray.wait(list(pending), num_returns=1, timeout=_POLL_S)
         if ready:
-            ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0)
-        answers = [self._take(asked[reply]) for reply in ready]
+            ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0)
+        answers = [self._take(pending[reply]) for reply in ready]
         return [trained for trained in answers if trained]
 
     def close(self) -> None:
@@ -218,11 +218,11 @@ class Cluster:
         """Start an actor in every free place of the cluster."""
         self._grown_at = time.monotonic()
         remote = ray.remote(**_resources(self._device.name))(Worker)
-        n_there = Counter(actor.node for actor in self._actors)
+        n_actors = Counter(actor.node for actor in self._actors)
         for node, (address, n) in self.nodes(self._device.name).items():
-            for _ in range(0 if node in self._refused else n - n_there[node]):
-                there = NodeAffinitySchedulingStrategy(node, soft=False)
-                handle = remote.options(scheduling_strategy=there).remote(
+            for _ in range(0 if node in self._refused else n - n_actors[node]):
+                on_node = NodeAffinitySchedulingStrategy(node, soft=False)
+                handle = remote.options(scheduling_strategy=on_node).remote(
                     self._shared,
                     self._device,
                     joins=self.joins,
@@ -243,11 +243,11 @@ class Cluster:
         except RayError as error:
             answer = error
         if not actor.processor:
-            self._welcome(actor, answer)
+            self._admit(actor, answer)
         elif isinstance(answer, RayError):
             self._end(actor)
         elif isinstance(answer, OutOfMemoryError):
-            if actor.n_lanes == 1:  # Fewer lanes on the cluster would change nothing.
+            if actor.n_lanes == 1:  # Fewer lanes would not help.
                 raise DeviceError(str(answer))
             self._most = actor.n_lanes // 2  # For its replacement.
             self._end(actor)
@@ -256,27 +256,27 @@ class Cluster:
         else:
             epochs, results = answer
             actor.n_lanes -= len(results)
-            for number, found in results.items():
-                if isinstance(found, TrainingResult):
-                    versions = found.run.versions | {"processor": actor.processor}
-                    run = replace(found.run, versions=versions)
-                    results[number] = found._replace(run=run)
+            for number, result in results.items():
+                if isinstance(result, TrainingResult):
+                    versions = result.run.versions | {"processor": actor.processor}
+                    run = replace(result.run, versions=versions)
+                    results[number] = result._replace(run=run)
             return epochs, results
         return None
 
-    def _welcome(self, actor: Actor, answer: Any) -> None:
-        """Let an actor train, unless it would compute different results."""
+    def _admit(self, actor: Actor, answer: Any) -> None:
+        """Use an actor, unless it would compute different results."""
         if isinstance(answer, Exception):
             self._end(actor)
             self._failed_starts[actor.node] += 1
             if self._failed_starts[actor.node] == _MOST_STARTS:
                 self._refuse(actor, f"cannot run hpo: {why(answer)}")
             return
-        theirs, processor, n_bytes = answer
+        facts, processor, n_bytes = answer
         different = [
-            f"{name} {theirs.get(name)}, not {ours}"
-            for name, ours in self._needed.items()
-            if theirs.get(name) != ours
+            f"{name} {facts.get(name)}, not {needed_fact}"
+            for name, needed_fact in self._needed.items()
+            if facts.get(name) != needed_fact
         ]
         if self.processors and processor not in self.processors and not self.is_mixed:
             different.append(f"the processor {processor}, not {self.processors[0]}")
@@ -285,12 +285,12 @@ class Cluster:
             return
         if processor not in self.processors:
             self.processors.append(processor)
-        n_there = sum(other.node == actor.node for other in self._actors)
-        actor.processor, actor.n_bytes = processor, n_bytes // 2 // n_there
+        n_on_node = sum(other.node == actor.node for other in self._actors)
+        actor.processor, actor.n_bytes = processor, n_bytes // 2 // n_on_node
         self._is_changed = True
 
     def _refuse(self, actor: Actor, why: str) -> None:
-        """Stop using a node, with a note unless it is gone."""
+        """Stop using a node, with a note if it still exists."""
         for other in [other for other in self._actors if other.node == actor.node]:
             self._end(other)
         if actor.node in self.nodes(self._device.name):
@@ -306,8 +306,8 @@ class Cluster:
 
 
 def _read(_size: int, place: Sequence[Any]) -> list[Pixels]:
-    found: list[Pixels] = ray.get(list(place))
-    return found
+    images: list[Pixels] = ray.get(list(place))
+    return images
 
 
 def _kill(actor: Actor) -> None:

@@ -41,19 +41,19 @@ def connected(address: str) -> Iterator[None]:
         else:
             check_answers(address)
         try:
-            # Ray adds the working folder, which may be a stranger's, to the module path of actors.
+            # Ray adds the working folder, which may not be trusted, to the module path of actors.
             with contextlib.chdir(os.sep):
                 ray.init(**options, logging_level="CRITICAL", log_to_driver=False)
-        except Exception as error:  # Of many types, and bare ones if this machine is slow.
+        except Exception as error:  # Ray raises errors of many types.
             hint = (
                 "Run the same command again, or without --ray."
                 if address == "local"
                 else "This command must run on a machine of the cluster, with its token "
                 "(RAY_AUTH_MODE=token; docs/ray.md)."
             )
-            where = f"The Ray cluster at {address} cannot be used"
-            raise DeviceError(f"{where}: {why(error)} {hint}") from error
-        with contextlib.suppress(ValueError):  # In the main thread Ray takes it over.
+            problem = f"The Ray cluster at {address} cannot be used"
+            raise DeviceError(f"{problem}: {why(error)} {hint}") from error
+        with contextlib.suppress(ValueError):  # Ray replaces it in the main thread.
             signal.signal(signal.SIGTERM, handler)
         yield
     finally:

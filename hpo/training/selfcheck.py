@@ -54,33 +54,33 @@ def check_device(device: Device) -> None:
     """
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (_N + 2, _CONFIG.image_size, _CONFIG.image_size), np.uint8)
-    labels, every = (np.arange(_N) % 3 == 0).astype(np.uint8), np.arange(_N)
+    labels, images = (np.arange(_N) % 3 == 0).astype(np.uint8), np.arange(_N)
     data = TrainingData(
         fingerprint="",
         labels=labels,
         n_test=2,
         pixels_at=lambda _: pixels,
-        fold=lambda _: Fold(train=every, validation=every),
+        fold=lambda _: Fold(train=images, validation=images),
     )
     stack = StackedStack(data, device)
-    # The first lane does not move: it provides the initial weights.
-    still = _CONFIG.replace(learning_rate=1e-30)
-    lanes = [stack.add(config, seed=0, fold=0) for config in (still, _CONFIG)]
+    # The first lane does not change, so it provides the initial weights.
+    frozen = _CONFIG.replace(learning_rate=1e-30)
+    lanes = [stack.add(config, seed=0, fold=0) for config in (frozen, _CONFIG)]
     stack.step()
-    first, found = (stack.result(lane) for lane in lanes)
+    first, trained = (stack.result(lane) for lane in lanes)
     before, after, answers = _step(first.weights, pixels[:_N], labels)
-    apart = {
-        name: float((torch.from_numpy(found.weights[name]) - after[name]).norm())
+    errors = {
+        name: float((torch.from_numpy(trained.weights[name]) - after[name]).norm())
         / max(1e-6, float((after[name] - before[name]).norm()))
         for name in before
     }
-    told = np.array(found.run.validation_probabilities)
-    apart["probabilities"] = float(np.abs(told - answers.numpy()).max())
-    worst = max(apart, key=lambda name: math.inf if math.isnan(apart[name]) else apart[name])
-    if not apart[worst] <= _TOLERANCES[device.precision]:
+    probabilities = np.array(trained.run.validation_probabilities)
+    errors["probabilities"] = float(np.abs(probabilities - answers.numpy()).max())
+    worst = max(errors, key=lambda name: math.inf if math.isnan(errors[name]) else errors[name])
+    if not errors[worst] <= _TOLERANCES[device.precision]:
         raise DeviceError(
             f"{device.name} does not agree with plain torch on the CPU: in one step "
-            f"({device.precision}) {worst} differs by {100 * apart[worst]:.3g} %. Nothing was "
+            f"({device.precision}) {worst} differs by {100 * errors[worst]:.3g} %. Nothing was "
             "trained on it. Use --device cpu, or another build of torch or of the driver."
         )
 

@@ -77,7 +77,7 @@ class StackedStack:
         lane = self._roots.get((root, seed, fold)) if root else None
         if lane is None or lane.progress.epoch > config.epochs:
             with computing(config, self._device):
-                # Images are shared by all trainings, so the time to load them counts for none.
+                # All trainings share the images, so the time to load them is not counted.
                 data = self._images.place(config, fold)
                 start = time.perf_counter()
                 device, scratch = self._device, self._scratch
@@ -92,23 +92,23 @@ class StackedStack:
         return self._n_added
 
     def step(self) -> list[LaneEpoch]:
-        # Lanes that joined at their last epoch leave before their training continues for others.
+        # Collect lanes that joined at their last epoch before their training continues for others.
         done = self._collect()
-        # A training runs once, however many lanes wait for it.
+        # A training runs once, even if several lanes wait for it.
         self._train({id(member.lane): member.lane for member in self._live.values()}.values())
         return done + self._collect()
 
     def drop(self, lane: int) -> None:
         self._live.pop(lane, None)
         self._results.pop(lane, None)
-        self._forget_idle()
+        self._remove_idle()
 
     def result(self, lane: int) -> TrainingResult:
         return result_of(self._results.pop(lane))
 
     def close(self) -> None:
-        for held in (self._live, self._results, self._roots):
-            held.clear()
+        for state in (self._live, self._results, self._roots):
+            state.clear()
         self._images.clear()
         self._scratch.clear()
 
@@ -148,11 +148,11 @@ class StackedStack:
                     except TrainingError as failure:
                         self._results[number] = failure
                 del self._live[number]
-                self._forget_idle()
+                self._remove_idle()
         return done
 
-    def _forget_idle(self) -> None:
-        """Forget trainings without a lane, oldest first, if they take too much memory."""
+    def _remove_idle(self) -> None:
+        """Remove trainings without a lane, oldest first, if they take too much memory."""
         live, n_bytes = {id(member.lane) for member in self._live.values()}, 0
         for root, lane in reversed(list(self._roots.items())):
             if id(lane) not in live:

@@ -1,7 +1,7 @@
 """The stress battery: fixed changes of the pool's images, like differences between hospitals.
 
-Strengths and their sources are in docs/stress.md. They were fixed before any result was seen, and
-other strengths are another battery: raise `BATTERY_VERSION`.
+Strengths and their sources are in docs/stress.md. They were fixed before any result was known.
+When they change, raise `BATTERY_VERSION`.
 """
 
 from collections.abc import Callable, Iterator
@@ -50,8 +50,8 @@ def changed_pixels(data: TrainingData, image_size: int) -> Pixels:
         return data.stressed_at(image_size)
     name = f"{data.fingerprint}-stress{BATTERY_VERSION}-{image_size}"
     shape = (len(_CHANGES) * data.n_pool, image_size, image_size)
-    found = cache.pixels(name, shape, lambda: _images(data.pixels_at(image_size)[: data.n_pool]))
-    return found.reshape(len(_CHANGES), data.n_pool, image_size, image_size)
+    pixels = cache.pixels(name, shape, lambda: _images(data.pixels_at(image_size)[: data.n_pool]))
+    return pixels.reshape(len(_CHANGES), data.n_pool, image_size, image_size)
 
 
 def change(images: Tensor, positions: Tensor, name: str) -> Tensor:
