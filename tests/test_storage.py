@@ -89,10 +89,10 @@ TRIGGER = f"CREATE TRIGGER t BEFORE DELETE ON trials BEGIN {WORK}; END"
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (f"DROP TABLE trials; CREATE VIEW Trials AS {ENDLESS}", "holds the view 'Trials'"),
-        (TRIGGER, "holds the trigger 't'"),
-        ("CREATE INDEX i ON trials (hex(zeroblob(number)))", "holds the index 'i'"),
-        (f"DROP TABLE trial_values; {COMPUTED}", "holds the table 'trial_values'"),
+        (f"DROP TABLE trials; CREATE VIEW Trials AS {ENDLESS}", "contains the view 'Trials'"),
+        (TRIGGER, "contains the trigger 't'"),
+        ("CREATE INDEX i ON trials (hex(zeroblob(number)))", "contains the index 'i'"),
+        (f"DROP TABLE trial_values; {COMPUTED}", "contains the table 'trial_values'"),
         ("UPDATE alembic_version SET version_num = 'v9.0.0.a'", "another version of Optuna"),
     ],
 )

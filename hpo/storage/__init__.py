@@ -1,6 +1,6 @@
 """The database of studies with its lock, the run store, and the paths of files.
 
-database  Optuna's database: damage is isolated and reported, errors say what to do
+database  Optuna's database: damage is isolated and reported, errors come with advice
 opening   opening it, SQLite or PostgreSQL
 url       its URL, with passwords hidden
 lock      one driver per study

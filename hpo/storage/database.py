@@ -37,7 +37,7 @@ DAMAGE: Final = (
 )
 """The errors of Optuna, SQLAlchemy and hpo for invalid values."""
 
-_PORTION: Final = 1_000  # Trials: while they are read, each of their rows takes 2 kB of memory.
+_PORTION: Final = 1_000  # Trials read at once: each of their rows takes 2 kB of memory.
 _NOTE: Final = "hpo:damaged"
 
 _OF_STUDY: Final = "SELECT trial_id FROM trials WHERE study_id = :id"
@@ -65,12 +65,12 @@ _ATTRIBUTE: Final = (
 BUSY_TIMEOUT_S: Final = 60.0
 """How long a command waits for a lock of another program."""
 
-OTHER: Final = "--storage names another database."
+OTHER: Final = "To use another database, name it with --storage."
 _AGAIN: Final = "then run the same command again."
-_KEPT: Final = "What is finished is kept:"
+_KEPT: Final = "Finished results are saved:"
 _DELETED: Final = (
-    "no longer holds this study, because another program deleted it. The run store keeps its "
-    "results: run the same command again to create it again."
+    "no longer contains this study, because another program deleted it. Its results are in the "
+    "run store: run the same command again to create it again."
 )
 _REASONS: Final = (
     (
@@ -130,43 +130,43 @@ def translate_errors(url: str) -> Iterator[None]:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        said = str(cause).strip().partition("\n")[0]
-        quoted = said.rstrip(".")
-        if any(secret in said for secret in secrets_of(url)):
-            quoted = "its text holds the password and is not shown"
+        message = str(cause).strip().partition("\n")[0]
+        quoted = message.rstrip(".")
+        if any(secret in message for secret in secrets_of(url)):
+            quoted = "its text contains the password and is not shown"
         elif type(cause).__module__.startswith(("sqlalchemy", "optuna")):
             quoted = type(cause).__name__
-        reason = next(reason for signs, reason in _REASONS if re.search(signs, said.lower()))
+        reason = next(reason for regex, reason in _REASONS if re.search(regex, message.lower()))
         raise StorageError(f"{mask(url)} {reason.replace('{}', quoted)}") from error
 
 
 class _Versions(rdb._VersionManager):
-    """Optuna's check of its tables; Alembic, which loads slowly, is for new ones alone."""
+    """Optuna's check of its tables, which loads Alembic only for new tables, as it is slow."""
 
     def _init_alembic(self) -> None:
-        query, self._found = text("SELECT version_num FROM alembic_version"), list[str]()
+        query, self._versions = text("SELECT version_num FROM alembic_version"), list[str]()
         with self.engine.connect() as connection:
             if inspect(connection).has_table("alembic_version"):
-                self._found = list(connection.scalars(query))
-        if not self._found:
+                self._versions = list(connection.scalars(query))
+        if not self._versions:
             super()._init_alembic()
 
     def check_table_schema_compatibility(self) -> None:
         migrations = Path(rdb.__file__).parent.glob("alembic/versions/v*.py")
         newest = max(path.stem.rstrip("_") for path in migrations)
-        if not self._found:
+        if not self._versions:
             super().check_table_schema_compatibility()
-        elif self._found != [newest]:
-            raise RuntimeError(f"The tables are of {self._found}, not of {newest}.")
+        elif self._versions != [newest]:
+            raise RuntimeError(f"The tables are of {self._versions}, not of {newest}.")
 
 
 rdb._VersionManager = _Versions  # type: ignore[misc]
 
 
 class Database(RDBStorage):
-    """The studies in one database, as kept by Optuna; its failures are StorageErrors.
+    """The studies in one database, as stored by Optuna; its failures are StorageErrors.
 
-    `notes` holds what the user should know about how it was opened. If `is_driver`, only this
+    `notes` are sentences for the user on how it was opened. If `is_driver`, only this
     process reports to running trials, so they are not read again while they run.
     """
 
@@ -185,9 +185,9 @@ class Database(RDBStorage):
         return mask(self.url)
 
     def close_interrupted(self, error: BaseException | None) -> None:
-        """Close what an interrupt left open; its transaction would lock the database.
+        """Close a session left open by an interrupt; its transaction would lock the database.
 
-        The interrupted frames may hold a session that nobody else closes.
+        The session may exist only in the interrupted frames.
         """
         while error:
             traceback.clear_frames(error.__traceback__)
@@ -210,8 +210,8 @@ class Database(RDBStorage):
 
     def n_trials(self, study_id: int) -> int:
         """Count the trials of a study without reading them."""
-        found = self.rows("SELECT count(*) FROM trials WHERE study_id = :id", id=study_id)
-        return int(found[0][0])
+        counts = self.rows("SELECT count(*) FROM trials WHERE study_id = :id", id=study_id)
+        return int(counts[0][0])
 
     def delete_study(self, study_id: int) -> None:
         """Delete a study row by row, even if parts cannot be read."""
@@ -250,18 +250,18 @@ class Database(RDBStorage):
             if i > trial_id_greater_than or i in included_trial_ids
         }
         running = {i for i, state in states_of.items() if state == "RUNNING"}
-        known = running & self._running & included_trial_ids if self.is_driver else set()
-        ids, self._running = sorted(states_of.keys() - known), running
+        unchanged = running & self._running & included_trial_ids if self.is_driver else set()
+        ids, self._running = sorted(states_of.keys() - unchanged), running
         if len(ids) > MOST_TRIALS:
             fault = f"{len(ids):,} trials are more than {MOST_TRIALS:,}"
             raise damaged_study(self.get_study_name_from_id(study_id), self.url, fault)
         last = max(states_of, default=trial_id_greater_than)
-        # By id: a trial that starts meanwhile is in every portion.
-        found: dict[int, FrozenTrial] = {}
+        # A dictionary by id, because a trial that starts meanwhile is in every portion.
+        trials: dict[int, FrozenTrial] = {}
         for begin in range(0, len(ids) or 1, _PORTION):
             read = self._read(study_id, ids[begin : begin + _PORTION], last)
-            found |= {trial._trial_id: trial for trial in read}
-        return [t for t in found.values() if states is None or t.state in states]
+            trials |= {trial._trial_id: trial for trial in read}
+        return [t for t in trials.values() if states is None or t.state in states]
 
     def _read(self, study_id: int, ids: Sequence[int], last: int) -> list[FrozenTrial]:
         """Read some trials, one by one if a damaged value prevents reading them at once."""
@@ -314,9 +314,9 @@ class Database(RDBStorage):
 
 def _translated(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def call(self: Database, *given: Any, **named: Any) -> Any:
+    def call(self: Database, *arguments: Any, **keywords: Any) -> Any:
         with translate_errors(self.url):
-            return method(self, *given, **named)
+            return method(self, *arguments, **keywords)
 
     return call
 

@@ -24,7 +24,7 @@ Check: TypeAlias = Callable[[], object]
 
 _MOST_TRIES: Final = 5
 _BETWEEN_TRIES_S: Final = 0.1
-"""A server notices with a delay that a process was killed, and `driver_of` takes the lock."""
+"""A server notices a killed process with a delay, and `driver_of` takes the lock briefly."""
 
 _HOLDER: Final = sqlalchemy.text("""
     SELECT application_name, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -39,9 +39,9 @@ def study_lock(
 ) -> AbstractContextManager[Check]:
     """Keep other processes from driving, moving or deleting a study.
 
-    The system or the database server releases the lock however this process ends. Reading needs
-    no lock. Yields a function that checks the lock, as a server may have been restarted. A taken
-    lock is tried `n_tries` times in all, a tenth of a second apart.
+    The system or the database server releases the lock in any case when this process ends. Reading
+    needs no lock. Yields a function that checks the lock, as a server may have been restarted. A
+    lock in use is tried `n_tries` times in all, a tenth of a second apart.
 
     Raises:
         StudyError: another process holds the lock.
@@ -55,13 +55,13 @@ def study_lock(
 
 
 class _InUseError(StudyError):
-    """Another process holds the lock; `driver` says which, in words."""
+    """Another process holds the lock; `driver` describes it."""
 
     driver = ""
 
 
 def driver_of(storage: Database, name: str) -> str:
-    """Say which process drives a study; "" for none, or if that cannot be known."""
+    """Return a description of the process that drives a study; "" for none, or if unknown."""
     try:
         with study_lock(storage, name, n_tries=1):
             return ""
@@ -90,11 +90,11 @@ def _in_file(database: Path, storage: Database, name: str, n_tries: int) -> Iter
         raise _in_use(storage, name, *_read(about)) from None
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        with contextlib.suppress(OSError):  # It is only informative.
+        with contextlib.suppress(OSError):  # The file is only informative.
             about.write_text(json.dumps([os.getpid(), socket.gethostname(), since]))
         yield lambda: None
     finally:
-        # While locked: a process that opened it earlier finds it missing and creates another.
+        # Removed while locked: a process that opened the file earlier then creates another one.
         for file in (about, path):
             with contextlib.suppress(OSError):  # Windows keeps open files.
                 file.unlink()
@@ -111,9 +111,9 @@ def _on_server(storage: Database, name: str, n_tries: int) -> Iterator[Check]:
 
     def ask(query: str, **values: object) -> object:
         with translate_errors(storage.url):
-            found = connection.execute(sqlalchemy.text(query), values).scalar()
+            value = connection.execute(sqlalchemy.text(query), values).scalar()
             connection.commit()
-        return found
+        return value
 
     try:
         us = f"hpo {os.getpid()} {socket.gethostname()}"[:63]
@@ -125,12 +125,12 @@ def _on_server(storage: Database, name: str, n_tries: int) -> Iterator[Check]:
         else:
             with translate_errors(storage.url):
                 holder = connection.execute(_HOLDER, {"key": key}).first()
-            who, since = holder or ("", None)
-            pid, _, host = str(who).removeprefix("hpo ").partition(" ")
+            application, since = holder or ("", None)
+            pid, _, host = str(application).removeprefix("hpo ").partition(" ")
             raise _in_use(storage, name, pid, host, since.isoformat() if since else "")
         yield lambda: ask("SELECT 1")
     finally:
-        # Closing the connection releases the lock; a stopped server already has.
+        # Closing the connection releases the lock, which a stopped server has released already.
         with contextlib.suppress(SQLAlchemyError):
             connection.close()
 
@@ -140,20 +140,20 @@ def _read(about: Path) -> tuple[str, str, str]:
         with contextlib.suppress(OSError, ValueError, TypeError):
             pid, host, since = json.loads(about.read_text())
             return str(int(pid)), str(host)[:60], str(since)
-        time.sleep(_BETWEEN_TRIES_S)  # It is written shortly after the lock is taken.
+        time.sleep(_BETWEEN_TRIES_S)  # It is written shortly after locking.
     return "", "", ""
 
 
 def _in_use(storage: Database, name: str, pid: str, host: str, since: str) -> _InUseError:
-    who = f"process {pid} on {host}" if pid else "another process"
+    driver = f"process {pid} on {host}" if pid else "another process"
     with contextlib.suppress(ValueError):
         when = datetime.fromisoformat(since).astimezone(UTC)
-        who += f" since {when:%Y-%m-%d %H:%M} UTC"
+        driver += f" since {when:%Y-%m-%d %H:%M} UTC"
     error = _InUseError(
-        f"The study {name} is in use by {who}. Wait until it ends, or stop it, then run this "
+        f"The study {name} is in use by {driver}. Wait until it ends, or stop it, then run this "
         f"command again. `hpo show {name}{storage_option(storage.url)}` works in the meantime."
     )
-    error.driver = who
+    error.driver = driver
     return error
 
 

@@ -63,7 +63,7 @@ def open_storage(
             "its version is damaged. Choose another with --storage, or upgrade a copy of an older "
             "one: `optuna storage upgrade --storage URL`."
         ) from error
-    # A forgotten pool leaves its connections open until the server drops them.
+    # A pool that is not closed leaves its connections open until the server drops them.
     weakref.finalize(opened, opened.engine.dispose)
     opened.notes = notes
     return opened
@@ -134,7 +134,7 @@ def _prepare_sqlite(
 
 
 def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse databases of other programs, and those that compute their content.
+    """Refuse databases of other programs, and databases that compute their content.
 
     A view may have infinitely many rows, and a trigger or an expression may never end.
     """
@@ -143,7 +143,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
     if tables and "studies" not in tables:
         raise StorageError(
             f"{path} is the database of another program (it has a table {min(tables)!r} and no "
-            "studies). --storage names another file."
+            "studies). To use another file, name it with --storage."
         )
     for kind, name, table, sql in entries:
         # The only parentheses in an index of Optuna are those around its columns.
@@ -152,7 +152,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
         )
         if not is_plain and {str(name).lower(), str(table).lower()} & _OURS:
             raise StorageError(
-                f"{path} holds the {kind} {name!r}, which Optuna does not create, and is not "
+                f"{path} contains the {kind} {name!r}, which Optuna does not create, and is not "
                 f"opened: it was changed, or created by another program. {OTHER}"
             )
 
@@ -188,7 +188,7 @@ def url_of(study: optuna.Study) -> str:
 
 
 def attributes_of(study: optuna.Study) -> dict[str, Any]:
-    """Return what is on record of a study, to be read only: `user_attrs` copies it each time."""
+    """Return the user attributes of a study without a copy, unlike `user_attrs`; do not change."""
     return study._storage.get_study_user_attrs(study._study_id)
 
 
@@ -198,7 +198,7 @@ def in_command(study: optuna.Study) -> str:
 
 
 def quiet_optuna() -> None:
-    """Keep log lines of libraries off the terminal: hpo prints its own progress.
+    """Hide the log lines of libraries: hpo prints its own progress.
 
     SQLAlchemy logs interrupts while it returns a connection, with a traceback.
     """

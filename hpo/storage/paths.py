@@ -28,8 +28,8 @@ def is_folder_name(name: str) -> bool:
 
 def runs_folder(storage_url: str) -> Path:
     """Return the folder of the run store: `HPO_RUNS`, or `runs` next to the storage."""
-    named = os.environ.get("HPO_RUNS")
-    return at_home(named) if named else _beside(storage_url) / "runs"
+    folder = os.environ.get("HPO_RUNS")
+    return at_home(folder) if folder else _home(storage_url) / "runs"
 
 
 def study_folder(storage_url: str, name: str) -> Path:
@@ -37,7 +37,7 @@ def study_folder(storage_url: str, name: str) -> Path:
 
     A study name of another program that is not a valid folder name is shortened.
     """
-    return _beside(storage_url) / _folder_name(name)
+    return _home(storage_url) / _folder_name(name)
 
 
 def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
@@ -45,13 +45,13 @@ def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
     name = "-".join(map(_folder_name, names))
     if len(name) > _LONGEST_NAME:
         name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return _beside(storage_url) / f"compare-{name}.html"
+    return _home(storage_url) / f"compare-{name}.html"
 
 
 def clear_study_folder(folder: Path) -> None:
     """Remove the files that hpo wrote into the folder of a study, and the folder if empty.
 
-    The user's own files stay, and so do the targets of links.
+    The user's own files and the targets of links are not removed.
 
     Raises:
         OutputError: a file cannot be removed.
@@ -75,11 +75,11 @@ def clear_study_folder(folder: Path) -> None:
 def _folder_name(name: str) -> str:
     if is_folder_name(name):
         return name
-    # Unchanged names never contain a plus.
+    # The plus avoids collisions with unchanged names, which contain none.
     digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:60] + f"+{digest}"
 
 
-def _beside(storage_url: str) -> Path:
+def _home(storage_url: str) -> Path:
     path = sqlite_path(storage_url)
     return Path("studies") if path is None else path.parent

@@ -23,14 +23,14 @@ from hpo.training.engine import BATTERY_VERSION, NUMERICS_VERSION, Run
 FORMAT: Final = 1
 
 _MAX_BYTES: Final = 2_000_000_000
-"""Of a file that is read: the largest data sets allowed, with very many classes, need 1 GB."""
+"""The most bytes of a file: the largest data sets, with very many classes, need 1 GB."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 
 _HINT: Final = "Make room, or set HPO_RUNS to another folder, then run the same command again."
 
 
 def is_digest(name: object) -> TypeGuard[str]:
-    """Whether this can be the name of a run: a tampered record must not lead elsewhere."""
+    """Whether this can be the name of a run, because a tampered record may contain any path."""
     return isinstance(name, str) and _DIGEST.fullmatch(name) is not None
 
 
@@ -70,7 +70,7 @@ class RunStore:
         return self.folder / f"{key.digest()}.json"
 
     def check_writable(self) -> None:
-        """Create the folder and test writing to it, before any training is wasted.
+        """Create the folder and test writing to it, before anything is trained.
 
         Raises:
             OutputError: the folder cannot be written, or the disk is full.
@@ -132,7 +132,7 @@ def _read(path: Path, _time: int, _size: int) -> Run | None:
     if document["format"] != FORMAT:
         return None
     if document.get("battery") != BATTERY_VERSION:
-        # Results of another battery count as not measured.
+        # Results of another battery are ignored.
         for stressed in (document, *document["epochs"]):
             stressed["stress"] = {}
     run = _RUN.validate_python(document)

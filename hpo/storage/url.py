@@ -35,9 +35,9 @@ def mask(url: str) -> str:
         return f"{match[1]}={_HIDDEN}" if _SECRET.search(_plain(match[1])) else match[0]
 
     shown, sign = _OPTION.sub(hide, url), "://" in url
-    if found := _URL.fullmatch(shown):
-        shown = found[1] + f":{_HIDDEN}" * bool(found[2]) + found[3]
-    is_unclear = not found and (sign or ":" in url.rpartition("@")[0])
+    if parts := _URL.fullmatch(shown):
+        shown = parts[1] + f":{_HIDDEN}" * bool(parts[2]) + parts[3]
+    is_unclear = not parts and (sign or ":" in url.rpartition("@")[0])
     if is_unclear or _IN_TEXT.search(_plain(shown)):
         return f"{url.partition('://')[0]}://{_HIDDEN}" if sign else _HIDDEN
     return shown
@@ -46,9 +46,9 @@ def mask(url: str) -> str:
 def secrets_of(url: str) -> set[str]:
     """Return the passwords of a URL, as written and decoded."""
     user = url.partition("://")[2].rpartition("@")[0]
-    found = {user.partition(":")[2]}
-    found |= {value for name, value in _OPTION.findall(url) if _SECRET.search(_plain(name))}
-    return {form for secret in found for form in (secret, unquote(secret)) if form}
+    secrets = {user.partition(":")[2]}
+    secrets |= {value for name, value in _OPTION.findall(url) if _SECRET.search(_plain(name))}
+    return {form for secret in secrets for form in (secret, unquote(secret)) if form}
 
 
 def storage_option(url: str) -> str:

@@ -192,7 +192,7 @@ def test_a_parameter_of_another_type_gives_one_message(hpo: Hpo, train: Train) -
 
 
 def test_a_study_deleted_by_another_program_gives_one_message(train: Train, xrays: Path) -> None:
-    with pytest.raises(StorageError, match="no longer holds this study, because another program"):
+    with pytest.raises(StorageError, match="no longer contains this study, because another"):
         disturb(xrays, lambda _: optuna.delete_study(study_name="s", storage=URL))
     with closing(sqlite3.connect("studies/hpo.db")) as database:
         for table in ("studies", "trials", "trial_user_attributes"):
