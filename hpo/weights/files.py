@@ -47,7 +47,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     tensors, notes = _find_state(path, _read(path))
     if len(tensors) > MAX_TENSORS:
         raise WeightsError(
-            f"{path} holds {len(tensors):,} tensors; the limit is {MAX_TENSORS:,}. Is this the "
+            f"{path} contains {len(tensors):,} tensors; the limit is {MAX_TENSORS:,}. Is this the "
             f"right file? {_SAVE_AGAIN}"
         )
     for key, tensor in tensors.items():
@@ -80,19 +80,19 @@ def _read(path: Path) -> object:
         if head.startswith(b"PK\x03\x04"):
             _check_archive(path)
         elif not head.startswith(b"\x80"):
-            what = "holds no weights that can be read" if n_bytes else "is empty"
-            raise WeightsError(f"{path} {what}. {_ALLOWED}")
+            fault = "contains no weights that can be read" if n_bytes else "is empty"
+            raise WeightsError(f"{path} {fault}. {_ALLOWED}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
     except pickle.UnpicklingError as problem:
-        named = re.search(r"GLOBAL ([\w.]+)", str(problem))
-        what = f"the Python object {named[1]}" if named else "a pickle of Python objects"
+        match = re.search(r"GLOBAL ([\w.]+)", str(problem))
+        content = f"the Python object {match[1]}" if match else "a pickle of Python objects"
         raise WeightsError(
-            f"{path} holds {what}. Reading it would run code from the file, so it is refused, and "
-            f"nothing in it was run. {_SAVE_AGAIN}"
+            f"{path} contains {content}. Reading it would run code from the file, so it is "
+            f"refused, and nothing in it was run. {_SAVE_AGAIN}"
         ) from None
     except Exception as problem:  # Readers raise errors of any kind for damaged files.
         reason = str(problem).partition("\n")[0][:_LONGEST_TEXT] or type(problem).__name__
@@ -109,7 +109,7 @@ def _check_archive(path: Path) -> None:
     _check_size(path, sum(sizes.values()))
     if sum(size for name, size in sizes.items() if name.endswith(".pkl")) > _MAX_PICKLE_BYTES:
         raise WeightsError(
-            f"{path} holds more than {_MAX_PICKLE_BYTES / 1e6:.0f} MB besides tensors. Is this "
+            f"{path} contains more than {_MAX_PICKLE_BYTES / 1e6:.0f} MB besides tensors. Is this "
             f"the right file? {_SAVE_AGAIN}"
         )
 
@@ -121,10 +121,10 @@ def _find_state(path: Path, content: Any) -> tuple[dict[str, Tensor], tuple[str,
     for key in _STATE_KEYS:
         if _is_state(parts.get(key)):
             return dict(parts[key]), (f"The weights are under the key {key} of a checkpoint.",)
-    named = ", ".join(sorted(key for key in parts if isinstance(key, str)))[:_LONGEST_TEXT]
+    keys = ", ".join(sorted(key for key in parts if isinstance(key, str)))[:_LONGEST_TEXT]
     raise WeightsError(
-        f"{path} holds no state dict, neither itself nor under {', '.join(_STATE_KEYS)}. It holds "
-        f"{named or f'a {type(content).__name__}'}. {_SAVE_AGAIN}"
+        f"{path} contains no state dict, neither itself nor under {', '.join(_STATE_KEYS)}. It "
+        f"contains {keys or f'a {type(content).__name__}'}. {_SAVE_AGAIN}"
     )
 
 
@@ -139,6 +139,6 @@ def _is_state(content: object) -> bool:
 def _check_size(path: Path, n_bytes: int) -> None:
     if n_bytes > MAX_BYTES:
         raise WeightsError(
-            f"{path} holds {n_bytes / 1e9:,.1f} GB; the limit is {MAX_BYTES / 1e9:.1f} GB. Is "
+            f"{path} contains {n_bytes / 1e9:,.1f} GB; the limit is {MAX_BYTES / 1e9:.1f} GB. Is "
             f"this the right file? {_SAVE_AGAIN}"
         )

@@ -40,13 +40,13 @@ def to_program(networks: Sequence[Network]) -> bytes:
         example = torch.from_numpy(image)
         program = torch.export.export(_Ensemble(networks).eval(), (example,), strict=False)
         torch.export.save(program, file)
-        found = program.module()(example).numpy()
+        output = program.module()(example).numpy()
     except Exception as problem:  # Custom networks may cause any error.
         reason = str(problem).partition("\n")[0][:300] or type(problem).__name__
         raise WeightsError(f"torch.export does not support this network: {reason}") from None
-    apart = np.abs(found - np.mean([n.probabilities(image) for n in networks], axis=0)).max()
-    if not apart <= _TOLERANCE:
-        raise WeightsError(f"the exported program gives probabilities that differ by {apart:.2g}")
+    difference = np.abs(output - np.mean([n.probabilities(image) for n in networks], axis=0)).max()
+    if not difference <= _TOLERANCE:
+        raise WeightsError(f"the exported program gives other probabilities ({difference:.2g})")
     return file.getvalue()
 
 
@@ -56,10 +56,10 @@ def predict_script(network: Network) -> str:
     It reads and resizes them like `hpo.data.images`.
     """
     side, names = network.side, network.class_names
-    whose, label = "each class", "CLASSES[int(np.argmax(found))]"
+    whose, label = "each class", "CLASSES[int(np.argmax(p))]"
     rule = "# The most likely class is predicted."
     if len(names) == 2:
-        whose, label = names[1], "CLASSES[int(found[0] > THRESHOLD)]"
+        whose, label = names[1], "CLASSES[int(p[0] > THRESHOLD)]"
         rule = f"THRESHOLD = {network.threshold!r}  # A probability above it means {names[1]}."
     version = torch.__version__.partition("+")[0]
     trained_on = f"\n{SYNTHETIC}" if network.is_phantom else ""
@@ -79,7 +79,7 @@ from PIL import Image, ImageOps
 
 CLASSES = {names!r}
 {rule}
-SIDE = {side}  # Images become gray and are resized to SIDE x SIDE pixels, whatever their shape.
+SIDE = {side}  # Images become gray and are resized to SIDE x SIDE pixels, for any shape.
 BITS = {network.bits}  # The used depth of 16-bit training images, 0 if there were none.
 
 model = torch.export.load(Path(__file__).with_name("model.pt2")).module()
@@ -115,12 +115,12 @@ if __name__ == "__main__":
     n_failed = 0
     for path in parser.parse_args().images:
         try:
-            found = predict(path)
+            p = predict(path)
         except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them.
             n_failed += 1
             print(f"{{path}} cannot be read: {{error}}", file=sys.stderr)
             continue
-        numbers = "  ".join(f"{{probability:.6f}}" for probability in found)
+        numbers = "  ".join(f"{{probability:.6f}}" for probability in p)
         print(f"{{{label}}}  {{numbers}}  {{path}}")
     sys.exit(n_failed > 0)
 '''

@@ -48,8 +48,8 @@ def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tup
     """Open a weights file, or every weights file in a folder.
 
     Weights written by `hpo export` are read by their configuration; those of a custom model need
-    its FILE.py:NAME. With `unseen`, as for weights of others, the network is found from the
-    shapes.
+    its FILE.py:NAME. With `unseen`, as for weights from elsewhere, the network is inferred
+    from the shapes.
 
     Raises:
         UsageError: the networks of a folder have different classes.
@@ -108,13 +108,12 @@ def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Networ
     if missing := [str(number) for number, file in files.items() if not file.is_file()]:
         raise WeightsError(
             f"The weights of {len(missing)} of {len(files)} repeats of the best configuration of "
-            f"{name} ({best.label}) are not kept ({', '.join(missing)}). `hpo export "
-            f"{shown}` trains them again, bit for bit, and keeps them: then the same command "
-            "works."
+            f"{name} ({best.label}) were not saved ({', '.join(missing)}). Run `hpo export "
+            f"{shown}`, which retrains and saves them, then the same command again."
         )
     source = f"{name} (its best configuration, {best.label})"
     value = model_threshold(rule, best, RunStore(runs_folder(storage_url)))
-    opened = (_open_known(file, best.config, source, own) for file in files.values())
+    opened = (_open_configured(file, best.config, source, own) for file in files.values())
     bits, names = summary.record.data.bits, summary.record.data.class_names
     phantom = summary.record.data.is_phantom
     return tuple(
@@ -139,18 +138,18 @@ def notes_of(networks: Sequence[Network]) -> tuple[str, ...]:
 
 def _files(folder: Path) -> list[Path]:
     """Return the weights files in a folder, one of each name, 2 before 10."""
-    found = {
+    by_stem = {
         file.stem: file
         for suffix in SUFFIXES
         for file in sorted(folder.glob(f"*{suffix}"))
         if file.is_file() and not file.name.startswith(".")
     }
-    if not found:
+    if not by_stem:
         raise WeightsError(
-            f"{folder} holds no weights, that is, no file ending in {', '.join(SUFFIXES[::-1])}. "
+            f"{folder} contains no weights (files ending in {', '.join(SUFFIXES[::-1])}). "
             "`hpo export STUDY --all` writes a folder of them for every configuration."
         )
-    return [found[stem] for stem in sorted(found, key=lambda stem: (len(stem), stem))]
+    return [by_stem[stem] for stem in sorted(by_stem, key=lambda stem: (len(stem), stem))]
 
 
 def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
@@ -169,19 +168,19 @@ def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
         raise WeightsError(
             f"{path}: its own classes, threshold or bits are invalid. Export the study again."
         )
-    network = _open_known(path, config, "The file itself", own)
+    network = _open_configured(path, config, "The file itself", own)
     names = tuple(map(str, names))
     return replace(
         network, threshold=threshold, bits=bits, class_names=names, is_phantom=is_phantom
     )
 
 
-def _open_known(path: Path, config: TrainingConfig, source: str, own: str | None) -> Network:
-    """Open weights of this configuration, which `source` states."""
+def _open_configured(path: Path, config: TrainingConfig, source: str, own: str | None) -> Network:
+    """Open weights of this configuration, which is from `source`."""
     # It may describe a network that exceeds memory: check the weights before allocating.
     model = _own_network(config, own) if config.model else plain_model(config, device="meta")
     tensors, _ = read_tensors(path)
-    template, notes = None, [f"{source} says how pixels are scaled ({config.normalize})."]
+    template, notes = None, [f"{source} defines how pixels are scaled ({config.normalize})."]
     if config.align == "template":
         template = tensors.pop(TEMPLATE, None)
         if template is None or template.shape != (SIDE, SIDE) or template.dtype != torch.uint8:
@@ -189,7 +188,7 @@ def _open_known(path: Path, config: TrainingConfig, source: str, own: str | None
                 f"{path} contains no template to align images to, which {source} requires. Export "
                 "the study again."
             )
-        notes.append("Each image is aligned to the template that the weights hold.")
+        notes.append("Each image is aligned to the template in the weights.")
     # Copied, because products of tensors that map a file may round differently.
     floats = {
         key: value.detach().to(torch.float32, copy=True) if value.is_floating_point() else value
@@ -216,7 +215,7 @@ def _own_network(config: TrainingConfig, own: str | None) -> nn.Sequential:
     assert config.model
     if config.model.kind != "network":
         raise UsageError(
-            f"{config.model.entry} is fitted and not kept, since an estimator has no weights. "
+            f"{config.model.entry} is an estimator, whose weights are not saved. "
             "hpo evaluate STUDY tests it."
         )
     if own is None:
@@ -229,7 +228,7 @@ def _own_network(config: TrainingConfig, own: str | None) -> nn.Sequential:
 
 
 def _fields_inside(path: Path) -> object:
-    """Return the configuration that a safetensors file holds; damage is reported elsewhere."""
+    """Return the configuration in a safetensors file; damage is reported elsewhere."""
     with suppress(SafetensorError, OSError, ValueError, LookupError, RecursionError):
         if path.is_file():  # A pipe would block.
             with safe_open(path, framework="numpy") as file:

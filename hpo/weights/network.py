@@ -1,4 +1,4 @@
-"""From the tensors of a file to their network and its probabilities.
+"""The network of the tensors in a file, and its probabilities.
 
 `nn.Sequential` numbers its modules from 0, and the tensors of a module are called NUMBER.NAME.
 Modules without tensors (Flatten, activations, Dropout) appear as missing numbers. A nested network
@@ -54,7 +54,7 @@ _SCALE_WORDS: Final = {
 class Unseen:
     """Facts about a network and its script that weights do not contain.
 
-    `has_sigmoid` says that the network ended in a Sigmoid and its output was nevertheless treated
+    `has_sigmoid` is true if the network ended in a Sigmoid and its output was nevertheless treated
     as a logit, by a loss or a second sigmoid, as in report A. `input_scale` is one of
     `hpo.choices.INPUT_SCALES`, or the mean and deviation of pixels / 255 as "0.48,0.24".
     """
@@ -68,10 +68,10 @@ def read_unseen(
     input_scale: str | None, activation: Activation | None, has_sigmoid: bool
 ) -> Unseen | None:
     """Return the options about a network, None if there are none."""
-    found = Unseen(
+    unseen = Unseen(
         input_scale=input_scale or "unit", activation=activation or "relu", has_sigmoid=has_sigmoid
     )
-    return found if input_scale or activation or has_sigmoid else None
+    return unseen if input_scale or activation or has_sigmoid else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,7 +80,7 @@ class Network:
 
     `settings` is the configuration it was trained with, or assumptions if that is unknown; `notes`
     list findings and assumptions. `bits` is the used depth of the 16-bit images it was trained on,
-    0 if unknown; `class_names` belong to its outputs; `is_phantom` says that it was trained on
+    0 if unknown; `class_names` belong to its outputs; `is_phantom` is true if it was trained on
     synthetic images. Images are aligned to `template` if there is one. With two classes, a
     probability above `threshold` means the second.
     """
@@ -137,29 +137,29 @@ class Network:
     def probabilities(self, pixels: Pixels) -> Probabilities:
         """Return the probability of the second of two classes `(n,)`, or of all `(n, K)`.
 
-        As many images are read at once as in training: equal pieces round alike, and exported
-        weights reproduce the recorded numbers.
+        The images are split into the same pieces as in training, which affect rounding, so that
+        exported weights reproduce the recorded numbers.
 
         Raises:
-            WeightsError: values overflow on the way through the network.
+            WeightsError: values overflow in the network.
         """
         settings, size = self.settings, max(1, EVALUATION_PIXELS // self.side**2)
         if isinstance(settings, TrainingConfig) and settings.model:
             size = own.piece_of(settings)
         with one_thread():
             pieces = torch.split(torch.from_numpy(np.array(pixels)), size)
-            found = self.of_logits(torch.cat([self.logits(piece) for piece in pieces]))
-        if n_lost := int((~found.view(len(found), -1).isfinite().all(1)).sum()):
+            output = self.of_logits(torch.cat([self.logits(piece) for piece in pieces]))
+        if n_lost := int((~output.view(len(output), -1).isfinite().all(1)).sum()):
             raise WeightsError(
-                f"{self.path} returns no number for {n_lost} of {len(found)} images: values "
+                f"{self.path} returns no number for {n_lost} of {len(output)} images: values "
                 "overflow. Is the input scale right (--input-scale)?"
             )
-        probabilities: Probabilities = found.numpy()
+        probabilities: Probabilities = output.numpy()
         return probabilities
 
 
 def open_network(path: Path, unseen: Unseen) -> Network:
-    """Read a weights file and find its network from the shapes.
+    """Read a weights file and infer its network from the shapes.
 
     Raises:
         WeightsError: the file cannot be read, or holds another kind of network.
@@ -218,7 +218,7 @@ def _modules(
     prefix = prefixes.pop()
     if TEMPLATE in tensors:
         raise WeightsError(
-            f"{path} was kept by a study, which knows what network it is. Name the study instead, "
+            f"{path} belongs to a study, which records its network. Name the study instead, "
             "or a folder that `hpo export STUDY` wrote."
         )
     if prefix is None or prefixes:
@@ -235,15 +235,15 @@ def _layer(parts: Mapping[str, Tensor]) -> _Layer:
     """Return the layer with these tensors, in float32.
 
     Raises:
-        ValueError, RuntimeError: say what is wrong.
+        ValueError, RuntimeError: the tensors are invalid.
     """
     values = {}
     for name, value in parts.items():
         if name != "num_batches_tracked" and not value.is_floating_point():
-            raise ValueError(f"{name} holds {value.dtype}, not floats")
+            raise ValueError(f"{name} contains {value.dtype}, not floats")
         values[name] = value.detach().to(torch.float32)
         if not values[name].isfinite().all():
-            raise ValueError(f"{name} holds values that are not finite")
+            raise ValueError(f"{name} contains values that are not finite")
     layer: _Layer
     weight = values.get("weight")
     if _STATISTICS & values.keys():
@@ -278,9 +278,9 @@ def _faults(prefix: str, layers: Mapping[int, _Layer]) -> Iterator[str]:
             f"{first} takes {n_pixels:,} values, but supported are square gray images of "
             f"{MIN_SIDE} x {MIN_SIDE} to {MAX_SIDE} x {MAX_SIDE} pixels"
         )
-    for (one, _, given), (other, taken, _) in pairwise(steps):
-        if given != taken:
-            yield f"{other} takes {taken:,} values, but {one} before it returns {given:,}"
+    for (previous, _, n_out), (layer_text, n_in, _) in pairwise(steps):
+        if n_out != n_in:
+            yield f"{layer_text} takes {n_in:,} values, but {previous} before it returns {n_out:,}"
     last, _, n_outputs = steps[-1]
     if not isinstance(layers[max(layers)], nn.Linear) or n_outputs > MOST_CLASSES:
         yield (

@@ -83,7 +83,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     Raises:
         DataError: a folder without an image file.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = [
@@ -93,15 +93,15 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
             ]
             if not inside:
                 kinds = ", ".join(sorted(SUFFIXES))
-                raise DataError(f"{path} holds no image file ({kinds}). Choose another folder.")
-            found += sorted(inside)
+                raise DataError(f"{path} contains no image file ({kinds}). Choose another folder.")
+            files += sorted(inside)
         elif not path.exists() and set(str(path)) & set("*?["):
             pattern = str(path.relative_to(path.anchor))
             # A missing file stays in the list, and is reported in its place.
-            found += sorted(Path(path.anchor).glob(pattern)) or [path]
+            files += sorted(Path(path.anchor).glob(pattern)) or [path]
         else:
-            found.append(path)
-    return found
+            files.append(path)
+    return files
 
 
 def predict(
@@ -118,23 +118,23 @@ def predict(
         except DataError as problem:
             yield Prediction(file=file, problem=str(problem))
             continue
-        # Brighter than any training image: then its own bits are the better guess.
+        # If an image is brighter than all training images, its own bits are used.
         bits = max(bits_in_use(int(image.max())), *(network.bits for network in networks))
         pixels = to_8_bits(image, bits)
-        each = [n.probabilities(resize(pixels, n.side)[None]) for n in networks]
-        mean = np.mean(each, axis=0)
+        per_network = [n.probabilities(resize(pixels, n.side)[None]) for n in networks]
+        mean = np.mean(per_network, axis=0)
         (label,) = predicted(mean, threshold)
         yield Prediction(
             file=file,
             label=networks[0].class_names[label],
             probabilities=_of_each_class(mean),
-            repeats=tuple(map(_of_each_class, each)),
+            repeats=tuple(map(_of_each_class, per_network)),
         )
 
 
-def _of_each_class(found: Probabilities) -> tuple[float, ...]:
+def _of_each_class(p: Probabilities) -> tuple[float, ...]:
     """Return the probability of every class from the output for one image."""
-    return (float(1 - found[0]), float(found[0])) if found.ndim == 1 else tuple(found[0].tolist())
+    return (float(1 - p[0]), float(p[0])) if p.ndim == 1 else tuple(p[0].tolist())
 
 
 def evaluate_weights(
@@ -220,19 +220,19 @@ def _evaluate(
 ) -> WeightsEvaluation:
     _check_classes(networks, dataset)
     labels, patients, names = dataset.labels[test], dataset.patients[test], dataset.class_names
-    each = [n.probabilities(dataset.pixels_at(n.side, n.bits)[test]) for n in networks]
+    per_network = [n.probabilities(dataset.pixels_at(n.side, n.bits)[test]) for n in networks]
     n_patients, weights = len(np.unique(patients)), draw_weights(patients, seed=0)
-    result = evaluate_model(each, threshold, labels, weights, n_patients)
-    members, signs, mean = [], list[str](), np.mean(each, axis=0)
-    for network, answers in zip(networks, each, strict=True):
-        of_one = statistics(labels, answers, threshold=threshold)
-        members.append((network, {n: float(of(weights[:1])[0]) for n, of in of_one.items()}))
-    classes, ask = count_classes(names, labels), "Was it trained on this --input-scale?"
+    result = evaluate_model(per_network, threshold, labels, weights, n_patients)
+    members, signs, mean = [], list[str](), np.mean(per_network, axis=0)
+    for network, answers in zip(networks, per_network, strict=True):
+        metrics = statistics(labels, answers, threshold=threshold)
+        members.append((network, {n: float(of(weights[:1])[0]) for n, of in metrics.items()}))
+    classes, hint = count_classes(names, labels), "Was it trained on this --input-scale?"
     if is_one_answer(mean, threshold):
         name = names[predicted(mean, threshold)[0]]
-        signs.append(f"Every test image is classified as {name}. {ask}")
+        signs.append(f"Every test image is classified as {name}. {hint}")
     elif (result.metrics["accuracy"].mean or 0.0) <= max(classes.values()) / len(labels):
-        signs.append(f"The accuracy is that of always predicting the most common class. {ask}")
+        signs.append(f"The accuracy is that of always predicting the most common class. {hint}")
     return WeightsEvaluation(
         path=path,
         data=dataset.name,

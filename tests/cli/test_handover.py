@@ -88,7 +88,7 @@ def test_predict_accepts_folders_and_patterns_and_writes_a_table(hpo: Hpo, image
         assert row[0] == ("pneumonia" if float(row[1]) > 0.5 else "normal")
     assert_error(hpo("predict", "mine", images / "*.gif"), 1, "There is no file", "*.gif")
     (images / "empty").mkdir()
-    assert_error(hpo("predict", "mine", images / "empty"), 1, "holds no image file")
+    assert_error(hpo("predict", "mine", images / "empty"), 1, "contains no image file")
 
 
 @pytest.mark.usefixtures("mine")

@@ -65,7 +65,7 @@ def test_predict_prints_a_probability_per_file_and_names_broken_files_first(
     assert shown.err.index("nowhere.png") < shown.err.index("Network")
     nothing = hpo("predict", weights, "nowhere.png")
     assert (nothing.code, nothing.out, "Network" in nothing.err) == (1, "", False)
-    assert_error(hpo("predict", images[0], images[0]), 1, "holds no weights")
+    assert_error(hpo("predict", images[0], images[0]), 1, "contains no weights")
     answer = hpo("predict", "nothing", images[0], "--json")
     assert (answer.code, answer.json["error"]["kind"]) == (1, "storage")
     assert "There is no file or folder nothing. " in answer.json["error"]["message"]

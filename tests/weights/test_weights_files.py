@@ -76,7 +76,7 @@ def test_code_in_a_file_is_refused_and_not_run(save: Save, tmp_path: Path, form:
     [
         (reports_network(), "torch.nn.modules.container.Sequential"),
         ({"state_dict": STATE, "arguments": argparse.Namespace(lr=0.1)}, "argparse.Namespace"),
-        ({"epoch": 3, "loss": 0.1}, "It holds epoch, loss"),
+        ({"epoch": 3, "loss": 0.1}, "It contains epoch, loss"),
         ({"1.weight": torch.zeros(2, 2).to_sparse()}, "torch.sparse_coo"),
         ({"1.weight": torch.zeros(2, dtype=torch.complex64)}, "torch.complex64"),
         ({f"{i}.bias": torch.zeros(1) for i in range(1_001)}, "1,001 tensors; the limit is 1,000"),
@@ -88,7 +88,7 @@ def test_a_file_without_a_state_dict_is_refused(save: Save, content: object, wor
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("these are no weights at all")
-    assert "holds no weights that can be read" in refusal(tmp_path / "text")
+    assert "contains no weights that can be read" in refusal(tmp_path / "text")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("readme.txt", "nothing")
     assert "was not written by torch.save" in refusal(tmp_path / "other.zip")

@@ -66,7 +66,7 @@ def test_every_repeat_predicts_the_recorded_probabilities_to_the_bit(
         predicted = network.probabilities(PIXELS).astype(np.float32)
         np.testing.assert_array_equal(predicted, recorded(config, repeat))
         assert network.side == SIDE
-        assert network.notes[0].startswith("The file itself says how pixels are scaled")
+        assert network.notes[0].startswith("The file itself defines how pixels are scaled")
 
 
 def test_options_override_the_configuration_in_a_file(tmp_path: Path) -> None:
