@@ -37,7 +37,7 @@ _OF_SEARCHES: Final = {
 
 
 class Study(StudySummary):
-    """A study as it was when it was read, with methods to use it.
+    """The state of a study when it was read, with methods to use it.
 
     A notebook shows its answer and its table.
     """
@@ -54,7 +54,7 @@ class Study(StudySummary):
         """Return a figure of the page, such as `sweep`, `curves` or `history`, from plotly.
 
         Raises:
-            UsageError: the study has none of this name.
+            UsageError: the study has no figure of this name.
         """
         from hpo.plots.sweep import plot_differences
         from hpo.report.page import plots_of
@@ -62,10 +62,10 @@ class Study(StudySummary):
         stored = read_study(self.name, self.url)
         differences = plot_differences(self.last_verdict)
         plots = [*plots_of(self, stored.study, stored.runs), differences]
-        found = {p.key: p.figures[0] for p in plots if p and len(p.figures) == 1}
-        if name not in found:
-            raise UsageError(f"{self.name} has no figure {name!r}. It has {', '.join(found)}.")
-        return found[name].update_layout(template="plotly_white")
+        figures = {p.key: p.figures[0] for p in plots if p and len(p.figures) == 1}
+        if name not in figures:
+            raise UsageError(f"{self.name} has no figure {name!r}. It has {', '.join(figures)}.")
+        return figures[name].update_layout(template="plotly_white")
 
     def evaluate(self, threshold: str | float = DEFAULT, *, is_all: bool = False) -> Evaluation:
         """Open the sealed test, on record, like `hpo evaluate`."""
@@ -124,8 +124,8 @@ class Study(StudySummary):
         rows = []
         for c in self.configurations:
             score = c.judged_score or Interval(mean=None, low=None, high=None, deviation=None, n=0)
-            found = {"score": score.mean, "low": score.low, "high": score.high, "n": score.n}
-            rows.append({"number": c.number, **c.params, "state": c.state, **found})
+            scores = {"score": score.mean, "low": score.low, "high": score.high, "n": score.n}
+            rows.append({"number": c.number, **c.params, "state": c.state, **scores})
         return pandas.DataFrame(rows)
 
 
@@ -138,13 +138,13 @@ def grid(names: str | Sequence[str], settings: Settings | None = None, **options
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
-    found = _settings(settings, options, of_others=_OF_SEARCHES)
+    checked = _settings(settings, options, of_others=_OF_SEARCHES)
     pairs = [text.partition("=") for text in _names(names)]
     values = {name: value for name, sign, value in pairs if sign}
-    if twice := values.keys() & found.values.keys():
+    if twice := values.keys() & checked.values.keys():
         raise UsageError(f"The values of {min(twice)} are given twice. Keep one of them.")
-    found = replace(found, values={**found.values, **values})
-    return _finish(plan_grid([name for name, *_ in pairs], found))
+    checked = replace(checked, values={**checked.values, **values})
+    return _finish(plan_grid([name for name, *_ in pairs], checked))
 
 
 def search(
@@ -157,15 +157,15 @@ def search(
     Raises:
         HpoError: the request, the data or the storage cannot be used.
     """
-    found = _settings(settings, options, of_others=_OF_GRIDS)
-    return _finish(plan_search(_names(names), found))
+    checked = _settings(settings, options, of_others=_OF_GRIDS)
+    return _finish(plan_search(_names(names), checked))
 
 
 def open_study(name: str | int, storage: str = DEFAULT_URL) -> Study:
     """Return an existing study by its name, the start of it, its number, or `latest`.
 
     Raises:
-        StudyError: there is none of this name.
+        StudyError: no study has this name.
         StorageError: the database cannot be read.
     """
     return _as_study(read_study(str(name), storage).summary)
@@ -196,9 +196,9 @@ def _note_for_dashboard(study: optuna.Study, summary: StudySummary, page: Path) 
     from optuna_dashboard import save_note
 
     lines = [answer(summary, None).finding, f"Page: `{page.resolve()}`"]
-    for one in summary.finalists.members if summary.finalists else ():
-        trials = ", ".join(str(r.trial) for r in one.judged)
-        lines.append(f"Finalist {one.tag}, retrained in trials {trials}: {one.label}")
+    for c in summary.finalists.members if summary.finalists else ():
+        trials = ", ".join(str(r.trial) for r in c.judged)
+        lines.append(f"Finalist {c.tag}, retrained in trials {trials}: {c.label}")
     save_note(study, "\n\n".join(lines))
 
 
@@ -227,13 +227,13 @@ def _as_study(summary: StudySummary) -> Study:
 
 def _names(names: str | Sequence[str]) -> list[str]:
     """Return the names of hyperparameters, or raise UsageError."""
-    found = [names] if isinstance(names, str) else names
-    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+    listed = [names] if isinstance(names, str) else names
+    if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed):
         raise UsageError(
             f"names must be a name or a list of names, but is {names!r}. Give values as "
             '"dropout=0,0.5" or values={"dropout": [0, 0.5]}.'
         )
-    return [*found]
+    return [*listed]
 
 
 def _settings(
@@ -247,22 +247,22 @@ def _settings(
     if not isinstance(settings, Settings | None):
         raise UsageError(f"settings must be a Settings, but is {settings!r}. Use keywords.")
     base, given = settings or Settings(), dict(options)
-    known = [field.name for field in fields(Settings) if field.name not in of_others]
+    valid = [field.name for field in fields(Settings) if field.name not in of_others]
     of_data = {name: given.pop(name) for name in options if name in Manifest.model_fields}
     if of_data:
         old = base.manifest.model_dump(exclude_defaults=True)
         given["manifest"] = read_manifest(old | of_data, source="The description of the data")
-    found = [
-        f"Unknown option {name!r}. {did_you_mean(name, [*known, *Manifest.model_fields])}".strip()
+    problems = [
+        f"Unknown option {name!r}. {did_you_mean(name, [*valid, *Manifest.model_fields])}".strip()
         for name in given
-        if name not in known
+        if name not in valid
     ]
     try:
-        checked = TypeAdapter(Settings).validate_python({n: given[n] for n in given if n in known})
+        checked = TypeAdapter(Settings).validate_python({n: given[n] for n in given if n in valid})
     except ValidationError as error:
-        found += faults(error)
-    if found:
-        raise UsageError(fault_list("The settings are invalid:", found))
+        problems += faults(error)
+    if problems:
+        raise UsageError(fault_list("The settings are invalid:", problems))
     return replace(base, **{name: getattr(checked, name) for name in given})
 
 

@@ -1,4 +1,4 @@
-"""The choices of fields and options. Light to import, as the command line's help needs it."""
+"""The choices of fields and options; it imports fast, for the help of the command line."""
 
 import math
 from typing import Final, Literal

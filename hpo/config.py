@@ -50,7 +50,7 @@ MOST_CLASSES: Final = 100
 
 
 def _whole(value: object) -> object:
-    """Accept 3.0 and numpy's integers as 3: some programs write every number with a point."""
+    """Accept 3.0 and numpy's integers as 3: some programs write all numbers as floats."""
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     is_whole = is_whole or (isinstance(value, float) and value.is_integer())
     return int(value) if is_whole else value  # type: ignore[call-overload]
@@ -119,7 +119,7 @@ _KINDS: Final = {"bool": bool, "int": Whole, "float": float, "str": str, "any": 
 
 
 class OwnModel(BaseModel):
-    """A custom network: where it was defined, what it declares, and the values of these.
+    """A custom network: its file, the hyperparameters that it declares, and their values.
 
     `entry` is FILE.py:NAME without a folder, `digest` covers the file and the modules next to it
     that it imports, `versions` are those of its other imports, `given` are the arguments that hpo
@@ -139,10 +139,10 @@ class OwnModel(BaseModel):
 
     @model_validator(mode="after")
     def _check_params(self) -> Self:
-        given = _params_of(self.signature).model_validate(self.params)
-        found = {n: v for n, v in given.model_dump().items() if v is not None}
+        params = _params_of(self.signature).model_validate(self.params)
+        with_values = {n: v for n, v in params.model_dump().items() if v is not None}
         self.params.clear()
-        self.params.update(found)
+        self.params.update(with_values)
         return self
 
     @property
@@ -150,8 +150,8 @@ class OwnModel(BaseModel):
         """The fields of a training that have no effect on this kind."""
         if self.kind == "network":
             return MLP_FIELDS
-        once = ("epochs", "batch_size") if self.kind == "estimator" else ()
-        return (*MLP_FIELDS, *GRADIENT_FIELDS, *once)
+        ignored = ("epochs", "batch_size") if self.kind == "estimator" else ()
+        return (*MLP_FIELDS, *GRADIENT_FIELDS, *ignored)
 
     def identity(self) -> dict[str, Any]:
         """Return everything that determines the numbers; the file contains the signature."""
@@ -389,8 +389,8 @@ _ALLOWED: Final = {
 
 def unknown_field(name: str, names: Collection[str] = _NAMES) -> str:
     """Return the message for an unknown hyperparameter, with a suggestion."""
-    meant = _OTHER_NAMES.get(name.lower().replace("-", "_"))
-    hint = f"Did you mean {meant}?" if meant in names else did_you_mean(name, names)
+    field = _OTHER_NAMES.get(name.lower().replace("-", "_"))
+    hint = f"Did you mean {field}?" if field in names else did_you_mean(name, names)
     return f"Unknown hyperparameter {name[:60]!r}. {hint or 'Run `hpo grid` to see them all.'}"
 
 
@@ -400,21 +400,21 @@ def faults(
     *,
     unknown: Callable[[str], str] = unknown_field,
 ) -> list[str]:
-    """Return a sentence for each fault in an error; pydantic's faults in hpo's words.
+    """Return a sentence for each fault in an error; those of pydantic are rephrased.
 
-    `place` is the position of the value in a file; `unknown` writes the sentence for an unknown
+    `place` is the position of the value in a file; `unknown` returns the sentence for an unknown
     name. A ValueError may contain several sentences.
     """
     if not isinstance(error, ValidationError):
         sentences = error.faults if isinstance(error, ConfigError) else error.args
         return [f"{place}: {sentence}" if place else sentence for sentence in sentences]
-    found = []
+    all_sentences = []
     for fault in error.errors(include_url=False):
         path = [part for part in fault["loc"] if part not in _TAGS]
         kind, context = fault["type"], fault.get("ctx", {})
         *parents, name = [part for part in path if isinstance(part, str)] or ["The value"]
         if kind == "value_error":
-            found += faults(context["error"], _place(place, path), unknown=unknown)
+            all_sentences += faults(context["error"], _place(place, path), unknown=unknown)
             continue
         if kind == "too_short" and fault["input"]:  # It counts only valid values.
             continue
@@ -425,8 +425,8 @@ def faults(
         else:
             allowed = _ALLOWED.get(kind, "another value").format(**context)
             sentence = f"{name} must be {allowed}, but is {describe(fault['input'])}."
-        found += faults(ValueError(sentence), _place(place, parents))
-    return found
+        all_sentences += faults(ValueError(sentence), _place(place, parents))
+    return all_sentences
 
 
 def _place(place: str, path: Sequence[str | int]) -> str:

@@ -1,6 +1,6 @@
 """All errors, by kind, with the exit codes of the command line.
 
-Every message ends with what to do.
+Every message ends with advice.
 """
 
 import re
@@ -99,7 +99,7 @@ _REFUSALS: Final = (
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether the system refused memory, a thread or a process; most errors only say so."""
+    """Whether the system refused memory, a thread or a process, in most cases by the message."""
     if isinstance(error, MemoryError):
         return True
     is_refusal = isinstance(error, OSError | RuntimeError | ImportError)

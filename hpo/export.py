@@ -111,8 +111,8 @@ def export(
                 write(home / f"curves-repeat-{repeat.number}.csv", curves_to_csv(run))
                 if run.stress:
                     write(home / f"stress-repeat-{repeat.number}.csv", battery_to_csv(run))
-        if evaluation and (found := evaluation.of(c)):
-            lines = [*_test_lines(evaluation, found)]
+        if evaluation and (evaluated := evaluation.of(c)):
+            lines = [*_test_lines(evaluation, evaluated)]
             lines += statements(summary.openings, n_complete=summary.count("complete"))
             write(home / "test.txt", "".join(f"{printable(line)}\n" for line in lines))
     write(folder / "configurations.csv", _configurations_csv(summary, names))
@@ -135,8 +135,8 @@ def export(
                 c, path, repeat = missing[job.ordinal]
                 write(path, _tensors(result.weights, fields, c))
                 if repeat.run and c is best:
-                    kept = weights / f"{repeat.run}.safetensors"
-                    write_atomic(kept, save(result.weights), hint=_HINT)
+                    own_file = weights / f"{repeat.run}.safetensors"
+                    write_atomic(own_file, save(result.weights), hint=_HINT)
                 yield f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
     with writing(folder, hint=_HINT):
         for home in homes.values():  # Files of an earlier export for other repeats.
@@ -166,7 +166,7 @@ def _fields(
 
 
 def _write_model(write: _Write, home: Path, own: str | None) -> Exception | None:
-    """Write the program and script that run without hpo; return why that is impossible."""
+    """Write the program and script that run without hpo; return the error if it fails."""
     from hpo.weights.handover import predict_script, to_program
     from hpo.weights.load import open_model
 
@@ -196,20 +196,20 @@ def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
     Raises:
         OutputError: names the first one and their number.
     """
-    taken: list[Path] = []
+    blocked: list[Path] = []
     for home in (files.folder, *homes):
         if home.is_dir():
             remove_leftovers(home)
-            ours = (path for path in sorted(home.iterdir()) if _NAMES.fullmatch(path.name))
-            taken += [path for path in ours if not files.has(path)]
+            same_names = (path for path in sorted(home.iterdir()) if _NAMES.fullmatch(path.name))
+            blocked += [path for path in same_names if not files.has(path)]
         elif os.path.lexists(home):
-            taken.append(home)
-    if taken:
-        n_files = count(len(taken), "file")
+            blocked.append(home)
+    if blocked:
+        n_files = count(len(blocked), "file")
         raise OutputError(
             f"Nothing was exported: it would overwrite {n_files} in {files.folder} that hpo did "
-            f"not write, first {taken[0].relative_to(files.folder)}. Move them, or choose another "
-            "folder with --out."
+            f"not write, first {blocked[0].relative_to(files.folder)}. Move them, or choose "
+            "another folder with --out."
         )
 
 
@@ -217,7 +217,7 @@ def _tensors(
     weights: Weights, fields: Mapping[int, Mapping[str, object]], c: Configuration
 ) -> bytes:
     """Return weights as safetensors that include their configuration."""
-    from hpo.weights.load import CONFIG_KEY  # torch takes two seconds to import.
+    from hpo.weights.load import CONFIG_KEY  # This imports torch.
 
     return save(weights, metadata={CONFIG_KEY: json.dumps(fields[c.number])})
 
@@ -233,21 +233,21 @@ def _job(ordinal: int, c: Configuration, repeat: Repeat) -> Job:
     )
 
 
-def _test_lines(evaluation: Evaluation, found: Evaluated) -> Iterator[str]:
+def _test_lines(evaluation: Evaluation, evaluated: Evaluated) -> Iterator[str]:
     """Yield the results of the mean of the repeats as text, then of their ensemble if any."""
-    n = len(found.trials)
+    n = len(evaluated.trials)
     rule = f", threshold {evaluation.threshold}" if len(evaluation.classes) == 2 else ""
-    yield f"{found.label}, test of {evaluation.study}{rule}"
-    yield f"trials: {', '.join(map(str, found.trials))}"
+    yield f"{evaluated.label}, test of {evaluation.study}{rule}"
+    yield f"trials: {', '.join(map(str, evaluated.trials))}"
     models: list[tuple[str, Evaluated | Ensemble, int]] = [
-        ("mean of the repeats" if n > 1 else "one repeat", found, n)
+        ("mean of the repeats" if n > 1 else "one repeat", evaluated, n)
     ]
-    if found.ensemble:
-        models.append((f"ensemble of {n} repeats, taken as one model", found.ensemble, 1))
-    for name, one, n_models in models:
-        yield f"{name}: {one.n_right:.4g} of {evaluation.n_images} images correct"
-        yield f"{confusion_text(evaluation.classes, one.confusion, n_models)}"
-        for metric, interval in one.metrics.items():
+    if evaluated.ensemble:
+        models.append((f"ensemble of {n} repeats, as one model", evaluated.ensemble, 1))
+    for name, result, n_models in models:
+        yield f"{name}: {result.n_right:.4g} of {evaluation.n_images} images correct"
+        yield f"{confusion_text(evaluation.classes, result.confusion, n_models)}"
+        for metric, interval in result.metrics.items():
             yield f"{metric}: {interval_text(interval, '{} (95 % interval {} to {})', 1, '.4f')}"
 
 
@@ -260,8 +260,8 @@ def _configurations_csv(summary: StudySummary, folders: Mapping[int, str]) -> st
         params = [c.params.get(name) for name in names]
         folder = folders.get(c.number)
         row: list[object] = [c.number, folder, *params, c.state, summary.record.metric]
-        for found in (c.score, c.fresh) if summary.goal.n_finalists else (c.score,):
-            row += [found.mean, found.low, found.high, found.n] if found else [None, None, None, 0]
+        for i in (c.score, c.fresh) if summary.goal.n_finalists else (c.score,):
+            row += [i.mean, i.low, i.high, i.n] if i else [None, None, None, 0]
         rows.append(row)
     return table_to_csv(header, rows)
 

@@ -76,7 +76,7 @@ def read_toml(path: Path, kind: str, error: type[HpoError]) -> dict[str, Any]:
 def write_atomic(path: Path, content: bytes, *, hint: str) -> None:
     """Write a file atomically: it is written completely or not at all, even if the power fails.
 
-    `hint` says what to do if it cannot be written.
+    `hint` is the advice if it cannot be written.
 
     Raises:
         OutputError: the folder cannot be written, or the disk is full.
@@ -111,7 +111,7 @@ def remove_leftovers(folder: Path) -> None:
         for path in folder.iterdir():
             if not _TEMPORARY.fullmatch(path.name) or path.is_symlink() or not path.is_file():
                 continue
-            # Continue if one cannot be removed.
+            # Continue if a file cannot be removed.
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _A_DAY_S:
                     path.unlink()
@@ -156,14 +156,14 @@ class WrittenFiles:
         """Remove the files, the folders that become empty, and the list.
 
         Raises:
-            OSError: one cannot be removed.
+            OSError: a file cannot be removed.
         """
         for parent, _, names in os.walk(self.folder, topdown=False):
-            ours = [path for name in names if self.has(path := Path(parent, name))]
-            for path in ours:
+            written = [path for name in names if self.has(path := Path(parent, name))]
+            for path in written:
                 path.unlink()
             remove_leftovers(Path(parent))
-            if ours and Path(parent) != self.folder:
+            if written and Path(parent) != self.folder:
                 with contextlib.suppress(OSError):
                     Path(parent).rmdir()
         if self._names:

@@ -41,7 +41,7 @@ _LIKE: Final = (
 )
 _LONGEST: Final = 300
 _LIBRARIES: Final = {"hpo", *sys.stdlib_module_names}
-"""Modules that never count as the user's own, wherever they are."""
+"""Modules that are never the user's own, in any folder."""
 
 _IMPORTING: Final = set[str]()
 """The files that this process is importing now."""
@@ -87,7 +87,7 @@ def estimator(make: Callable[..., Any], **settings: Any) -> Estimator:
 
 
 def entry_of(model: str | Callable[..., Any]) -> str:
-    """Return FILE.py:NAME of a function, or a text as it is.
+    """Return FILE.py:NAME of a function, or an unchanged text.
 
     Raises:
         ModelError: it is not in a file, or has no name there.
@@ -120,23 +120,23 @@ def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
     if not path.is_file():
         raise ModelError(f"There is no file {path}. A model must be FILE.py:NAME.")
     code = f"{path}:{name}"
-    _load.cache_clear()  # It may have changed since this process read it.
+    _load.cache_clear()  # The file may have changed.
     make, digest = _load(code)
     is_estimator = isinstance(make, Estimator)
     names = () if is_estimator else inspect.signature(make).parameters
     try:
-        found, wrong = _of_estimator(make) if is_estimator else _of_function(make, code)
+        declared, wrong = _of_estimator(make) if is_estimator else _of_function(make, code)
         if wrong:
             raise ModelError(fault_list(f"The signature of {name} in {path} is invalid:", wrong))
-        known = packages_distributions()
-        others = {other for module in _sources(path)[1] for other in known.get(module, ())}
+        packages = packages_distributions()
+        others = {other for module in _sources(path)[1] for other in packages.get(module, ())}
         model = OwnModel(
             entry=f"{path.name}:{name}",
             digest=digest,
             versions={other: version(other) for other in sorted(others)},
             kind=make.kind if is_estimator else "network",
             given=("seed",) if is_estimator else tuple(n for n in _GIVEN if n in names),
-            signature=tuple(found),
+            signature=tuple(declared),
         )
     except ValidationError as error:
         raise ModelError(
@@ -158,15 +158,15 @@ def build(config: TrainingConfig, code: str | None, *, seed: int) -> Any:
     make, digest = _load(code)
     if digest != model.digest:
         raise ModelError(f"{code} has changed: its digest is {digest}, not {model.digest}.")
-    given = {"image_size": config.image_size, "n_outputs": config.n_outputs, "seed": seed}
-    arguments = {name: given[name] for name in model.given} | model.params
-    said = ", ".join(f"{n} = {v!r}" for n, v in model.params.items()) or "its defaults"
-    with explained(f"{model.entry} failed with {said}:", code):
+    supplied = {"image_size": config.image_size, "n_outputs": config.n_outputs, "seed": seed}
+    arguments = {name: supplied[name] for name in model.given} | model.params
+    values = ", ".join(f"{n} = {v!r}" for n, v in model.params.items()) or "its defaults"
+    with user_code(f"{model.entry} failed with {values}:", code):
         return make(**arguments)
 
 
 def differences(recorded: OwnModel, found: OwnModel) -> list[str]:
-    """Describe how a model differs from the recorded one; the folder does not count."""
+    """Describe how a model differs from the recorded one; the folder is ignored."""
     pairs: dict[str, tuple[object, object]] = {
         "name": (recorded.entry, found.entry),
         "digest": (recorded.digest, found.digest),
@@ -174,18 +174,18 @@ def differences(recorded: OwnModel, found: OwnModel) -> list[str]:
     for name in sorted({*recorded.versions, *found.versions}):
         pairs[f"version of {name}"] = recorded.versions.get(name), found.versions.get(name)
     return [
-        f"Its {what} was {old}, now {new}." for what, (old, new) in pairs.items() if old != new
+        f"Its {part} was {old}, now {new}." for part, (old, new) in pairs.items() if old != new
     ]
 
 
 @contextlib.contextmanager
-def explained(summary: str, code: str) -> Iterator[None]:
+def user_code(summary: str, code: str) -> Iterator[None]:
     """Run user code, which finds the modules next to it after all libraries.
 
     Its output goes to standard error.
 
     Raises:
-        ModelError: in three lines: what failed, where in the file, and why.
+        ModelError: three lines: the failed step, the line of the file, and the reason.
     """
     folder = str(Path(code.rpartition(":")[0]).parent)
     sys.path.append(folder)
@@ -195,15 +195,15 @@ def explained(summary: str, code: str) -> Iterator[None]:
     except HpoError:
         raise
     except (Exception, SystemExit) as error:
-        said, where = str(error), []
+        message, where = str(error), []
         for f in traceback.extract_tb(error.__traceback__):
             if f.filename.startswith(folder) and "site-packages" not in f.filename:
                 where = [f"{Path(f.filename).name}, line {f.lineno}: {f.line}"]
         if isinstance(error, SyntaxError):
-            where, said = [f"{Path(error.filename or '').name}, line {error.lineno}"], error.msg
-        if "to have 3 channels" in said:
-            said += ". Images have one channel: start with x.expand(-1, 3, -1, -1)"
-        reason = " ".join(f"{type(error).__name__}: {said}".split())
+            where, message = [f"{Path(error.filename or '').name}, line {error.lineno}"], error.msg
+        if "to have 3 channels" in message:
+            message += ". Images have one channel: start with x.expand(-1, 3, -1, -1)"
+        reason = " ".join(f"{type(error).__name__}: {message}".split())
         raise ModelError(fault_list(summary, [*where, reason[:_LONGEST]])) from error
     finally:
         sys.path.remove(folder)
@@ -211,15 +211,15 @@ def explained(summary: str, code: str) -> Iterator[None]:
 
 @cache
 def _load(code: str) -> tuple[Any, str]:
-    """Import a file, once per process; return its function and the digest of what was read."""
+    """Import a file, once per process; return its function and the digest of its sources."""
     file, _, name = code.rpartition(":")
     path, digest = Path(file), hashlib.sha256()
     for source, place in sorted(_sources(path)[0].items()):
         digest.update(f"{place.as_posix()}\0".encode() + source.read_bytes() + b"\0")
         top = place.parts[0].removesuffix(".py")
-        known = getattr(sys.modules.get(top), "__file__", None)
-        # It is imported again, as it may have changed.
-        if known and top not in _LIBRARIES and not _is_installed(known):
+        loaded = getattr(sys.modules.get(top), "__file__", None)
+        # Import the module again, because it may have changed.
+        if loaded and top not in _LIBRARIES and not _is_installed(loaded):
             del sys.modules[top]
     spec = importlib.util.spec_from_file_location(f"hpo_model_{path.stem}", path)
     assert spec
@@ -232,31 +232,31 @@ def _load(code: str) -> tuple[Any, str]:
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     _IMPORTING.add(file)
     try:
-        with explained(f"{path} cannot be imported:", code):
+        with user_code(f"{path} cannot be imported:", code):
             spec.loader.exec_module(module)
     finally:
         _IMPORTING.remove(file)
-    found = getattr(module, name, None)
-    if not callable(found):
+    function = getattr(module, name, None)
+    if not callable(function):
         own = [n for n, v in vars(module).items() if getattr(v, "__module__", "") == spec.name]
         hint = did_you_mean(name, own) or f"It has {', '.join(own) or 'no function'}."
         raise ModelError(f"{path} has no function {name}. {hint}")
-    return found, digest.hexdigest()[:32]
+    return function, digest.hexdigest()[:32]
 
 
 def _sources(path: Path) -> tuple[dict[Path, Path], set[str]]:
-    """Return the file and what it imports of the user's own, and its other imports.
+    """Return the files of the user's own modules, and the names of all other imports.
 
-    Modules are the user's own next to the file, on PYTHONPATH, or installed as editable. Each is
-    given with its path relative to the folder of the file or of the module.
+    Own modules are next to the file, on PYTHONPATH, or installed as editable. Each file has
+    its path relative to the folder of the file or of the module.
     """
-    found, outside, left = dict[Path, Path](), set[str](), [(path, path.parent)]
-    while left:
-        source, home = left.pop()
-        if source in found:
+    own, outside, remaining = dict[Path, Path](), set[str](), [(path, path.parent)]
+    while remaining:
+        source, home = remaining.pop()
+        if source in own:
             continue
-        found[source] = source.relative_to(home)
-        with explained(f"{source} cannot be read:", f"{path}:"):
+        own[source] = source.relative_to(home)
+        with user_code(f"{source} cannot be read:", f"{path}:"):
             tree = ast.parse(source.read_bytes(), str(source))
         for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -264,10 +264,10 @@ def _sources(path: Path) -> tuple[dict[Path, Path], set[str]]:
                 names = [node.module]
             for top in {name.partition(".")[0] for name in names}:
                 inside = _files_of(top, path.parent) or _files_elsewhere(top)
-                left += inside
+                remaining += inside
                 if not inside:
                     outside.add(top)
-    return found, outside - _LIBRARIES
+    return own, outside - _LIBRARIES
 
 
 def _files_of(top: str, home: Path) -> list[tuple[Path, Path]]:
@@ -293,10 +293,10 @@ def _is_installed(place: str) -> bool:
 
 def _of_function(function: Callable[..., Any], code: str) -> tuple[list[Declared], list[str]]:
     """Return the declarations of a signature, and a sentence for each invalid parameter."""
-    with explained(f"The annotations of {code} cannot be read:", code):
+    with user_code(f"The annotations of {code} cannot be read:", code):
         holder = vars(function)["__init__"] if isinstance(function, type) else function
         hints = get_type_hints(holder, include_extras=True)
-    found, wrong = [], []
+    valid, wrong = [], []
     for n, parameter in inspect.signature(function).parameters.items():
         kind, default = parameter.kind, parameter.default
         if n in _GIVEN:
@@ -310,11 +310,11 @@ def _of_function(function: Callable[..., Any], code: str) -> tuple[list[Declared
         elif default is parameter.empty:
             wrong.append(f"{n} has no default, and hpo does not supply it. {_LIKE}")
         elif declared := _declared(n, hints[n], default):
-            found.append(declared)
+            valid.append(declared)
         else:
             text = inspect.formatannotation(hints[n])
             wrong.append(f"{n}: {text} = {default!r} cannot be used. {_LIKE}")
-    return found, wrong
+    return valid, wrong
 
 
 def _declared(name: str, annotation: Any, default: Any) -> Declared | None:
@@ -339,13 +339,13 @@ def _of_estimator(model: Estimator) -> tuple[list[Declared], list[str]]:
 
     Scikit-learn has no annotations: a default determines the type, and None allows any.
     """
-    parameters, found = inspect.signature(model.make).parameters, []
+    parameters, declared = inspect.signature(model.make).parameters, []
     for n, parameter in parameters.items():
         setting, default = model.settings.get(n), parameter.default
         is_open = n not in model.settings or isinstance(setting, Range | list | tuple)
         # A parameter with the same name as an active field keeps its default.
-        is_taken = n in TrainingConfig.model_fields and n not in GRADIENT_FIELDS
-        if not is_open or is_taken or n == "random_state":
+        is_field = n in TrainingConfig.model_fields and n not in GRADIENT_FIELDS
+        if not is_open or is_field or n == "random_state":
             continue
         kind: dict[str, Any] = {}
         if isinstance(setting, Range):
@@ -353,8 +353,8 @@ def _of_estimator(model: Estimator) -> tuple[list[Declared], list[str]]:
         elif setting:
             kind["choices"] = tuple(setting)
             default = default if default in setting else setting[0]
-        known = _KINDS.get(type(default), "any")
-        value = default if known != "any" else None
-        found.append(Declared(name=n, kind=known, default=value, **kind))
+        type_name = _KINDS.get(type(default), "any")
+        value = default if type_name != "any" else None
+        declared.append(Declared(name=n, kind=type_name, default=value, **kind))
     unknown = [f"It has no parameter {n}." for n in model.settings if n not in parameters]
-    return found, unknown
+    return declared, unknown

@@ -1,4 +1,4 @@
-"""The module path, without the working folder, whose files may be from strangers."""
+"""The module path, without the working folder, whose files may not be trusted."""
 
 # pathlib imports modules that the working folder may shadow.
 # ruff: noqa: PTH100, PTH109, PTH117, PTH120
@@ -14,11 +14,11 @@ _OWN: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def module_path() -> list[str]:
     """Return `sys.path` without the working folder, which `python -m` puts first."""
     try:
-        here = os.getcwd()
+        working_folder = os.getcwd()
     except OSError:  # The folder was deleted.
-        here = ""
-    kept = (_OWN, os.path.dirname(os.__file__))
-    return [p for p in sys.path if p in kept or (os.path.isabs(p) and p != here)]
+        working_folder = ""
+    needed = (_OWN, os.path.dirname(os.__file__))
+    return [p for p in sys.path if p in needed or (os.path.isabs(p) and p != working_folder)]
 
 
 def command(module: str, *arguments: str) -> list[str]:

@@ -9,7 +9,7 @@ DASH: Final = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: numbers are right-aligned, text is left-aligned; long text takes the room left.
+    """A column: numbers are right-aligned, text is left-aligned; long text fills the rest.
 
     Numbers and names are never wrapped.
     """
@@ -44,8 +44,7 @@ class Answer:
     """The answer of a study in plain words; all fields but `finding` may be empty.
 
     `settings` is the best configuration of a search as options; `purpose` is that of the command.
-    `is_clear` says whether there is an answer; `is_good` says whether the best network beats the
-    baseline.
+    `is_clear`: there is an answer; `is_good`: the best network is better than the baseline.
     """
 
     finding: str

@@ -22,12 +22,12 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return text with its line breaks kept and everything else made `printable`."""
+    """Return text with everything but line breaks made `printable`."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def csv_cell(value: object) -> object:
-    """Return a value as a CSV cell that no spreadsheet takes for a formula."""
+    """Return a value as a CSV cell that spreadsheets do not read as a formula."""
     if not isinstance(value, str):
         return value
     text = printable(value)

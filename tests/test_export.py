@@ -85,7 +85,7 @@ def test_an_export_loads_in_plain_torch_and_scores_like_the_study(hpo: Hpo, xray
         mean = sum(int(((p > 0.5) == labels).sum()) for p in found) / 2
         of_ensemble = int(((sum(found) / 2 > 0.5) == labels).sum())
         text = (home_of({"loss": loss}, Path("opened")) / "test.txt").read_text()
-        of_repeats, of_mean = text.split("ensemble of 2 repeats, taken as one model: ")
+        of_repeats, of_mean = text.split("ensemble of 2 repeats, as one model: ")
         assert f"mean of the repeats: {mean:.4g} of 16 images correct\n" in of_repeats
         assert f"accuracy: {mean / 16:.4f}" in of_repeats
         assert of_mean.startswith(f"{of_ensemble} of 16 images correct\n")

@@ -204,7 +204,7 @@ def test_an_estimator_is_swept_and_only_a_wrong_value_fails(hpo: Hpo, xrays: Pat
     assert hpo("grid", "criterion=gini,entropy", *model, *small, "--dry-run").code == 0
     refused = hpo("predict", study_of(hpo), "image.png", *model[:2])
     assert refused.code == 2
-    assert "forest.py:forest is fitted and not kept" in refused.err
+    assert "forest.py:forest is an estimator, whose weights are not saved" in refused.err
 
 
 LATE = """

@@ -213,7 +213,7 @@ def _run(
     """Run user code; `computing` handles device errors, all others are the user's."""
     assert config.model
     try:
-        with models.explained(f"{config.model.entry} failed:", code or ""):
+        with models.user_code(f"{config.model.entry} failed:", code or ""):
             return function(*arguments, **keywords)
     except ModelError as error:
         cause = error.__cause__

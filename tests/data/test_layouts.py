@@ -89,7 +89,7 @@ SHARED = splits("train", "test", classes=("NORMAL/p{i}", "PNEUMONIA/q{i}"))
 REFUSED: dict[str, tuple[list[str], dict[str, str], str]] = {
     "names that say nothing": (
         ["BACTERIA", "VIRUS"], {},
-        "unclear which of bacteria and virus is the positive class",
+        ". Use --positive virus or --positive bacteria.",
     ),
     "a misspelt class": (
         ["COVID", "NORMAL"], {"positive": "COVD"},
@@ -256,10 +256,7 @@ def test_tables_of_public_data_sets_are_read_and_described(
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        (
-            {"a.csv": "file,label\n", "b.csv": "file,label\n"},
-            "contains several tables: a.csv, b.csv",
-        ),
+        ({"a.csv": "file,label\n", "b.csv": "file,label\n"}, "several tables: a.csv, b.csv"),
         (
             {"train.csv": "file,label\n0.png,1\n", "test.csv": "file,kind\n0.png,1\n"},
             "train.csv has other columns than",
