@@ -4,7 +4,7 @@
 
 Draws the repeats of equal configurations from distributions like those measured on real curves
 (epochs that are few, tied or censored; fluctuations that are skewed; rises that are often 0) and
-counts sweeps with any pair called different. Under a minute.
+counts sweeps with any pair reported as different. Under a minute.
 """
 
 import json

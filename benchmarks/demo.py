@@ -3,7 +3,7 @@
     python -m benchmarks.demo [FOLDER]
 
 Runs `hpo demo` with ten seeds, compared with a logistic regression on the sealed test, and writes
-results/demo.json. The folder keeps the studies: finished ones are not repeated.
+results/demo.json. The folder contains the studies: finished ones are not repeated.
 """
 
 import json

@@ -6,7 +6,7 @@ Draws test sets of patients with one to three images each, and trainings whose a
 difficulty of an image. `steady`: repeats differ only in single answers; `shifted`: the threshold
 of each repeat also differs; `collapsing`: half of the trainings also hardly learn. Counts how
 often the 95 % interval contains the true mean over trainings and patients, and in how many sweeps
-of three equal values any pair is called different. About ten minutes.
+of three equal values any pair is reported as different. About ten minutes.
 """
 
 import json
@@ -79,7 +79,7 @@ def _held(world: str, n_images: int, rng: np.random.Generator) -> dict[str, obje
 def _claimed(
     world: str, n_images: int, overlap: float, rng: np.random.Generator
 ) -> dict[str, object]:
-    """Return for each number of repeats in how many sweeps any pair is called different."""
+    """Return for each number of repeats in how many sweeps any pair is reported as different."""
     row: dict[str, object] = {"world": world, "n_images": n_images, "overlap": overlap}
     for n_repeats in N_REPEATS[1:]:
         answers = [_sweep(world, n_images, n_repeats, rng) for _ in range(N_SWEEPS)]

@@ -1,4 +1,4 @@
-"""How often a sweep of equal values is called different if somebody adds repeats and looks again.
+"""The rate of false claims in sweeps of equal values if repeats are added after each look.
 
     python -m benchmarks.looks
 
@@ -33,7 +33,7 @@ PLANS: Final = {
 
 
 def n_false(scores: np.ndarray, plan: list[tuple[int, float]], share: float) -> int:
-    """Return how many sweeps `(sweeps, 2, repeats)` call the values different at some look."""
+    """Return how many sweeps `(sweeps, 2, repeats)` report a difference at some look."""
     is_open, is_false = np.ones(len(scores), bool), np.zeros(len(scores), bool)
     for n, level in plan:
         found = paired_tests(

@@ -236,7 +236,7 @@ def _measured(scenario: Scenario, size: int, worse_by: float, rng: np.random.Gen
 
 
 def claims(sweeps: Sweeps, scenario: Scenario, n: int) -> tuple[Floats, PairedTests]:
-    """Return which pairs are called different after n repeats, and all results."""
+    """Return which pairs are reported as different after n repeats, and all results."""
     share = 0.0 if scenario.is_fixed else 1 / N_FOLDS
     found = paired_tests(
         sweeps.scores[:, :, :n],
@@ -251,7 +251,7 @@ def claims(sweeps: Sweeps, scenario: Scenario, n: int) -> tuple[Floats, PairedTe
 
 
 def claims_before(sweeps: Sweeps, scenario: Scenario, n: int) -> Floats:
-    """Return which pairs version 0.1 called different: t on each pair alone, after Nadeau and
+    """Return which pairs version 0.1 reported as different: t on each pair alone, after Nadeau and
     Bengio, with Holm's correction, and the largest deviation of the sweep at three repeats."""
     overlap = 0.0 if scenario.is_fixed else 0.25
     values = sweeps.scores[:, :, :n]
@@ -274,7 +274,7 @@ def claims_before(sweeps: Sweeps, scenario: Scenario, n: int) -> Floats:
 
 
 def row_without(scenario: Scenario) -> dict[str, object]:
-    """Return the share of sweeps with any false claim, and that of pairs called the same."""
+    """Return the share of sweeps with any false claim, and that of pairs reported as equal."""
     start = time.perf_counter()
     sweeps = simulate(scenario, n_sweeps=N_SWEEPS)
     counts = [n for n in REPEATS if n <= sweeps.scores.shape[-1]]
@@ -297,7 +297,7 @@ def row_without(scenario: Scenario) -> dict[str, object]:
 
 
 def row_with(scenario: Scenario, points: float) -> dict[str, object]:
-    """Return how often the first value is called worse, and how often a claim is false."""
+    """Return how often the first value is reported as worse, and how often a claim is false."""
     sweeps = simulate(scenario, n_sweeps=N_SWEEPS // 2, worse_by=points / 100, seed=1)
     counts = [n for n in REPEATS if n <= sweeps.scores.shape[-1]]
     is_of_first = scenario.pairs[:, 0] == 0

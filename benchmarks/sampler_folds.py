@@ -2,7 +2,7 @@
 
 Variance components by maximum likelihood, for the configurations that were trained on every fold:
 a smooth function of the configuration, another one per fold (what a search on one fold would learn
-that does not hold for the others), and the rest, which is useless to any search.
+that does not apply to the others), and the residual, which no search can use.
 """
 
 import math
@@ -84,7 +84,7 @@ def _matern(apart: Array) -> Array:
 class FoldFunctions:
     """The effects of folds on the logarithm of the error: random functions of the configuration.
 
-    Their mean over the folds is 0, so that the true score stays what it is.
+    Their mean over the folds is 0, so that the true score does not change.
     """
 
     def __init__(self, found: Components, seed: int) -> None:
