@@ -128,7 +128,7 @@ def export(
             except (OSError, SafetensorError):
                 missing.append((c, path, repeat))
     if missing:
-        yield f"Networks to retrain because their weights were not kept: {len(missing)}."
+        yield f"Networks to retrain because their weights were not saved: {len(missing)}."
         jobs = [_job(n, c, repeat) for n, (c, _, repeat) in enumerate(missing)]
         with closing(retrain(stored.study, jobs, lanes=lanes, model=model)) as trained:
             for n_done, (job, result) in enumerate(trained, start=1):

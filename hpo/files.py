@@ -45,7 +45,7 @@ def at_home(path: str | Path) -> Path:
 
 
 def read_toml(path: Path, kind: str, error: type[HpoError]) -> dict[str, Any]:
-    """Read a TOML file of this kind, whatever it contains.
+    """Read a TOML file of this kind, with any content.
 
     Raises:
         HpoError: this error, if it is not a short TOML file.

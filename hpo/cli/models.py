@@ -66,7 +66,7 @@ def evaluate(
     """Evaluate a study on its test set: accuracy, AUROC and more, with intervals.
 
     Nothing is trained. Every use of the test set is recorded and shown in later tables and
-    pages. With a study, --data says where its data are now, if they were moved.
+    pages. With a study, --data is the new path of its data if they were moved.
 
     Results of a configuration are means over its repeats and, separately, those of their
     ensemble: one model that averages their probabilities.

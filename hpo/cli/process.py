@@ -106,7 +106,7 @@ codecs.register_error("hpo-plain", _write_plainly)
 
 
 class Output:
-    """A text stream whose write errors do not stop the work; `failure` keeps the first one."""
+    """A text stream whose write errors do not stop the work; `failure` is the first one."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -115,14 +115,14 @@ class Output:
             stream.reconfigure(errors="hpo-plain")
 
     def write(self, text: str) -> int:
-        """Write a text; keep an error instead of raising it."""
+        """Write a text; record an error instead of raising it."""
         if self.failure is None:
             with self._keeps_failure():
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream; keep an error instead of raising it."""
+        """Flush the stream; record an error instead of raising it."""
         with self._keeps_failure():
             self._stream.flush()
 

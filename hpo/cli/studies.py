@@ -285,7 +285,7 @@ def export(
 
     `best/predict.py` classifies image files with only torch, numpy and Pillow, and
     `best/model_card.md` describes the model and its results. Networks whose weights were
-    not kept are retrained.
+    not saved are retrained.
 
     Examples:
 
@@ -393,4 +393,4 @@ def delete(
         "will be reused."
     )
     if (folder := study_folder(storage, study)).is_dir():
-        print_line(f"Files in {folder} were kept: hpo did not write them, or they are links.")
+        print_line(f"Files in {folder} remain: hpo did not write them, or they are links.")

@@ -119,7 +119,7 @@ def carry_out(
             tested = {"test": evaluation_document(evaluation, summary)} if evaluation else {}
             document = to_document(summary) | {"answer": asdict(answer(summary, evaluation))}
             print_json(document | {"warnings": check_study(summary, session.runs)} | tested)
-            if summary.n_open:  # Otherwise the table says so.
+            if summary.n_open:  # Otherwise the table shows it.
                 say(f"{count(summary.n_open, 'training')} missing. To continue: `{resume}`")
         else:
             if test and evaluation:

@@ -181,7 +181,7 @@ def patients_of(
     names = [file.rpartition(".")[0] for file in files]
     # Among files that differ only in the suffix, the first is the original.
     originals = dict(zip(reversed(names), reversed(files), strict=True))
-    # A number, as in NAME (1), is that of a copy only beside the original.
+    # A number, as in NAME (1), marks a copy only if the original exists.
     copied = [
         match["name"] if match and (not match["count"] or match["name"] in originals) else None
         for match in map(_VARIANT.fullmatch, names)

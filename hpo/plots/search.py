@@ -160,7 +160,7 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
     n_active = {name: sum(name in c.params for c in scored) for name in shares}
     caption = (
         f"How strongly each parameter separates the best {n_best} of {n} configurations from all "
-        "of them (PED-ANOVA on means of repeats). The share says how much a parameter mattered "
+        "of them (PED-ANOVA on means of repeats). The share shows how much a parameter mattered "
         "within the ranges of the study, not which value is good."
     )
     if n_pruned := sum(c.state == "pruned" and not c.scores for c in summary.configurations):

@@ -102,7 +102,7 @@ def read_space(
 ) -> Space:
     """Check the tables of a space file, possibly for a custom model, and build the space.
 
-    Names have one canonical order, whatever their order in the file.
+    Names are returned in one canonical order, independent of their order in the file.
 
     Raises:
         SpaceError: all faults at once, or all inconsistencies; `source` names the place.

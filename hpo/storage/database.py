@@ -256,7 +256,7 @@ class Database(RDBStorage):
             fault = f"{len(ids):,} trials are more than {MOST_TRIALS:,}"
             raise damaged_study(self.get_study_name_from_id(study_id), self.url, fault)
         last = max(states_of, default=trial_id_greater_than)
-        # A dictionary by id, because a trial that starts meanwhile is in every portion.
+        # A dictionary by id, because a trial that starts during the reads is in every portion.
         trials: dict[int, FrozenTrial] = {}
         for begin in range(0, len(ids) or 1, _PORTION):
             read = self._read(study_id, ids[begin : begin + _PORTION], last)

@@ -84,7 +84,7 @@ def open_winner(
 
     Raises:
         StudyError: there is no study of this name, or nothing in it is complete.
-        WeightsError: weights were not kept, or cannot be read.
+        WeightsError: weights were not saved, or cannot be read.
     """
     study = open_study(open_storage(storage_url, create=False), name)
     summary = summarize(study, compares=False)
@@ -97,7 +97,7 @@ def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Networ
 
     Raises:
         StudyError: nothing in the study is complete.
-        WeightsError: weights were not kept, or cannot be read.
+        WeightsError: weights were not saved, or cannot be read.
     """
     name, storage_url, best = summary.name, summary.storage, summary.best
     shown = named(name, storage_url) + summary.record.model_option

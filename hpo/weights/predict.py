@@ -172,7 +172,7 @@ def evaluate_elsewhere(
 
     Raises:
         StudyError: there is no study of this name, or nothing in it is complete.
-        WeightsError: its weights were not kept, or it has other classes.
+        WeightsError: its weights were not saved, or it has other classes.
     """
     study = open_study(open_storage(storage_url, create=False), name)
     summary = summarize(study, compares=False)
