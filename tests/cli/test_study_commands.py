@@ -122,7 +122,7 @@ def test_delete_asks_first_and_removes_only_what_hpo_wrote_for_the_study(
     assert_error(hpo("delete", "mine"), 1, "Canceled. Nothing was changed.")
     assert hpo("show", "mine").code == 0
     answer = hpo("delete", "mine", "--yes")
-    assert (answer.code, "Files in studies/mine were kept" in answer.out) == (0, True)
+    assert (answer.code, "Files in studies/mine remain" in answer.out) == (0, True)
     assert hpo("show", "mine").code == 1
     assert {path for path in home.rglob("*") if path.is_file()} == own
     assert sorted(models.iterdir()) == kept != []
