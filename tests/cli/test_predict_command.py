@@ -108,7 +108,7 @@ def test_an_exported_folder_and_its_study_predict_the_mean_and_its_range(
     assert hpo(*grid, "again").code == 0
     missing = f"2 of 2 repeats of the best configuration of again (batch_size {size})"
     assert_error(
-        hpo("predict", "again", *images), 1, missing, "`hpo export again` trains them again"
+        hpo("predict", "again", *images), 1, missing, "`hpo export again`, which retrains"
     )
     assert "Retrained" in hpo("export", "again").err
     found = probabilities(hpo("predict", "again", *images, "--json"))
