@@ -1,6 +1,7 @@
 """The public API: the commands as functions that return records."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
@@ -161,14 +162,16 @@ def search(
     return _finish(plan_search(_names(names), checked))
 
 
-def open_study(name: str | int, storage: str = DEFAULT_URL) -> Study:
+def open_study(name: str | int, storage: str | None = None) -> Study:
     """Return an existing study by its name, the start of it, its number, or `latest`.
+
+    `storage` None is HPO_STORAGE, or studies/hpo.db.
 
     Raises:
         StudyError: no study has this name.
         StorageError: the database cannot be read.
     """
-    return _as_study(read_study(str(name), storage).summary)
+    return _as_study(read_study(str(name), str(storage or _default_storage())).summary)
 
 
 def with_page(
@@ -221,6 +224,10 @@ def _as_typed(
     return rule, None if model is None else entry_of(model)
 
 
+def _default_storage() -> str:
+    return os.environ.get("HPO_STORAGE") or DEFAULT_URL
+
+
 def _as_study(summary: StudySummary) -> Study:
     return Study(**{field.name: getattr(summary, field.name) for field in fields(summary)})
 
@@ -246,7 +253,8 @@ def _settings(
     """
     if not isinstance(settings, Settings | None):
         raise UsageError(f"settings must be a Settings, but is {settings!r}. Use keywords.")
-    base, given = settings or Settings(), dict(options)
+    default = Settings(data=os.environ.get("HPO_DATA") or None, storage=_default_storage())
+    base, given = settings or default, dict(options)
     valid = [field.name for field in fields(Settings) if field.name not in of_others]
     of_data = {name: given.pop(name) for name in options if name in Manifest.model_fields}
     if of_data:

@@ -268,6 +268,7 @@ def reproduce(
         int | None,
         Argument(
             metavar="CONFIGURATION",
+            parser=lambda text: int(text.removeprefix("#")),
             help="Number of the configuration: # in tables, on the page and in --json.",
         ),
     ] = None,

@@ -28,6 +28,7 @@ from hpo.evaluate.thresholds import ThresholdRule, choose, gap_sentence
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats
 from hpo.storage.runs import RunStore
+from hpo.storage.url import set_option
 from hpo.study.baselines import REGRESSION, fold_answers
 from hpo.study.record import LIBRARY
 from hpo.study.summary import Configuration, Repeat, StudySummary
@@ -155,11 +156,11 @@ def evaluate_configuration(
 def evaluate_regression(
     repeats: Sequence[Repeat], test: TestSet, rule: ThresholdRule
 ) -> tuple[Evaluated, Answers]:
-    """Evaluate a logistic regression on the folds of the repeats, of at most five folds."""
+    """Evaluate a logistic regression on the folds of the repeats."""
     folds = fold_answers(REGRESSION, test.pool, [repeat.fold for repeat in repeats])
     predictions = [
         (repeat.repeat, images, answers[: len(images)], answers[len(images) :])
-        for repeat, (images, answers) in zip(repeats, folds, strict=False)
+        for repeat, (images, answers) in zip(repeats, folds, strict=True)
     ]
     return _evaluate(REGRESSION, predictions, test, rule)
 
@@ -270,9 +271,11 @@ def _fault(run: Run | None, n_test: int) -> str | None:
 def _explain(summary: StudySummary, folder: Path, faults: list[str]) -> str:
     n_hidden = len(faults) - _MOST_FAULTS
     shown = faults[:_MOST_FAULTS] + ([f"and {n_hidden} more"] if n_hidden > 0 else [])
-    other, command = f"{summary.name[:90]}-again", summary.record.command
-    again = f"{command} --study {other}"
-    if command == LIBRARY:
+    other = f"{summary.name[:90]}-again"
+    # Not --test: the second study is to be completed, not tested.
+    words = (word for word in summary.command.split(" ") if word != "--test")
+    again = set_option(" ".join(words), "--study", other)
+    if summary.command == LIBRARY:
         again = f'the same call with Settings(study="{other}", …)'
     return (
         fault_list(f"Cannot read the results of {summary.name}, so its test stays sealed:", shown)

@@ -177,4 +177,4 @@ def commands(summary: StudySummary) -> Iterator[tuple[str, str]]:
     if record.command != LIBRARY:
         is_grid = record.kind == "grid"
         more = "--repeats adds repeats" if is_grid else "--trials continues the search"
-        yield record.command, f"A larger {more}; nothing is trained twice."
+        yield summary.command, f"A larger {more}; nothing is trained twice."

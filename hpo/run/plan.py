@@ -185,11 +185,13 @@ def plan_search(names: Sequence[str], settings: Settings) -> Plan:
     ):
         if name not in table:
             raise UsageError(f"{option} must be {' or '.join(table)}, but got {name!r}.")
+    n_final_repeats = _count("--final-repeats", settings.final_repeats)
     goal = Goal(
         n_repeats=_count("--repeats", settings.repeats, SEARCH_REPEATS),
         n_trials=_count("--trials", settings.trials),
         n_finalists=_count("--finalists", settings.finalists, least=0),
-        n_final_repeats=_count("--final-repeats", settings.final_repeats),
+        # The goal of a study only grows: repeats that nobody needs must not stay in it.
+        n_final_repeats=n_final_repeats if settings.finalists or settings.with_baselines else 1,
         with_baselines=settings.with_baselines,
         patience=_count("--patience", settings.patience, least=0),
     )

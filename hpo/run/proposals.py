@@ -6,8 +6,7 @@ MedianPruner, which compares with all complete trials.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Final
 
@@ -31,6 +30,9 @@ _LEAST_COMPLETE: Final = 3
 _LEAST_CURVES: Final = 5
 _MOST_BY_GP: Final = 150
 """From this configuration on TPE replaces the Gaussian process, whose time is cubic."""
+_MOST_POINTS: Final = 8
+_FAR: Final = 4_096
+"""How far on in the sequence another point is taken: no search has that many configurations."""
 _MOST_SEEN: Final = 1_000
 """The sampler sees at least this many of the last configurations, and at most twice as many."""
 
@@ -70,8 +72,9 @@ class Proposer:
     search, and not on the clock, the number of parallel trainings, or a killed command.
 
     For the sampler every configuration has every parameter: one without effect has the base's
-    value, and its proposed value is dropped. A repeated configuration is replaced by the next
-    evenly spread point, because the Gaussian process ignores pruned ones.
+    value, and its proposed value is dropped. A configuration that was tried before is replaced by
+    an evenly spread point: the Gaussian process ignores pruned ones, and the point of another
+    search may be where this one starts from.
     """
 
     def __init__(self, record: StudyRecord) -> None:
@@ -94,16 +97,23 @@ class Proposer:
         firsts = (trials[0] for trials in configurations[begin:n_known])
         n_complete = sum(first.state == TrialState.COMPLETE for first in firsts)
         is_start = ordinal < START_UP or n_complete < _LEAST_COMPLETE
-        point = partial(spread, record.space, seed=record.seed, first=ordinal, n=1)
+        tried = [trials[0].user_attrs["params"] for trials in configurations]
         if record.sampler == "qmc" or (is_start and record.sampler != "random"):
-            return point()[0]
+            return self._new_point(tried, ordinal)
         name = "tpe" if record.sampler == "gp" and ordinal >= _MOST_BY_GP else record.sampler
         if begin != self._history.begin:
             self._history = _History(record, begin=begin)
         self._history.update(configurations, n_known)
         params = self._history.ask(make_sampler(name, seed=record.seed, ordinal=ordinal))
-        is_repeated = any(params == trials[0].user_attrs["params"] for trials in configurations)
-        return point()[0] if is_repeated else params
+        return self._new_point(tried, ordinal) if params in tried else params
+
+    def _new_point(self, tried: Sequence[Mapping[str, Scalar]], ordinal: int) -> dict[str, Scalar]:
+        """Return an evenly spread point that was not tried, or after some attempts any."""
+        for first in range(ordinal, ordinal + _MOST_POINTS * _FAR, _FAR):
+            (point,) = spread(self._record.space, seed=self._record.seed, first=first, n=1)
+            if point not in tried:
+                break
+        return point
 
 
 class _History:

@@ -32,6 +32,7 @@ from hpo.study import study as studies
 from hpo.study.baselines import baselines
 from hpo.study.gathering import summarize
 from hpo.study.record import LOOK_EVERY, Goal, StudyRecord
+from hpo.study.score import read_required
 from hpo.study.summary import Configuration, StudySummary
 from hpo.study.trials import enqueue_start, requeue_running
 from hpo.training import machine
@@ -94,8 +95,9 @@ def open_session(plan: Plan) -> Iterator[Session]:
         if study is None or studies.is_blank(study):
             study = studies.create(storage, plan.name, with_device(plan.record, cluster))
         studies.check_fits(study, plan.record)
-        new = plan.record
-        require = None if plan.settings.require is None else new.require
+        new, require = plan.record, plan.settings.require
+        # A share of 0 takes a requirement back; the record of the plan lacks it.
+        require = None if require is None else read_required(require)
         record = studies.renew_record(
             study, new.data, margin=new.margin, weights=new.weights, require=require
         )
@@ -259,8 +261,6 @@ def _record_baselines(session: Session, goal: Goal, best: Configuration | None) 
     folds = [session.record.seed + repeat for repeat in range(goal.n_repeats)]
     if best:
         folds = [repeat.fold for repeat in best.judged]
-    if session.record.data.has_own_validation:
-        folds = folds[:1]
     if attributes_of(session.study).get("baseline_folds") == folds:
         return
     scores = baselines(session.training_data, folds)

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -139,6 +140,8 @@ def read_point(space: Space, values: Mapping[str, object]) -> Cell:
         ConfigError: a name is not searched, or a value is out of range; all faults at once.
     """
     searched = {parameter.name: parameter for parameter in space.search}
+    if "hidden" in values and {"layers", "width"} <= searched.keys():
+        values = _with_shape(values)
     labels: dict[str, Scalar] = {}
     faults = []
     for name, value in values.items():
@@ -154,6 +157,15 @@ def read_point(space: Space, values: Mapping[str, object]) -> Cell:
         faults = faults or ["The ranges exclude this configuration with the base's other values."]
         raise ConfigError(fault_list("This configuration cannot be tried:", faults))
     return cell
+
+
+def _with_shape(values: Mapping[str, object]) -> Mapping[str, object]:
+    """Replace hidden layers of one width, as results print them, by their number and width."""
+    others = {name: value for name, value in values.items() if name != "hidden"}
+    hidden: Any = ()
+    with suppress(ValueError):
+        hidden = read_fields({"hidden": values["hidden"]})["hidden"]
+    return {**others, "layers": len(hidden), "width": hidden[0]} if len({*hidden}) == 1 else values
 
 
 def active(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:

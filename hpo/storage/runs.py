@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,8 +53,13 @@ class RunKey:
 
     def digest(self) -> str:
         """Return the name of this training in the store."""
-        text = json.dumps(self.to_document(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return key_digest(self.to_document())
+
+
+def key_digest(key: Mapping[str, Any]) -> str:
+    """Return the name of the training with this key, as plain data."""
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 _RUN: Final = TypeAdapter(Run)
@@ -129,7 +135,7 @@ class RunStore:
 def _read(path: Path, _time: int, _size: int) -> Run | None:
     """Read a file of the store, cached because each part of a page reads the same files."""
     document = read_json(path, most=_MAX_BYTES)
-    if document["format"] != FORMAT:
+    if document["format"] != FORMAT or key_digest(document["key"]) != path.stem:
         return None
     if document.get("battery") != BATTERY_VERSION:
         # Results of another battery are ignored.
@@ -144,11 +150,13 @@ def _read(path: Path, _time: int, _size: int) -> Run | None:
         for one in (*of.validation_probabilities, *of.test_probabilities)
     ]
     n_classes = {len(one) for one in answers if isinstance(one, tuple)}
+    probabilities = (p for one in answers for p in (one if isinstance(one, tuple) else (one,)))
     n_of_each = {len(run.validation_labels), len(run.validation_patients), len(images)}
     is_whole = (
         1 <= run.kept_epoch <= len(run.epochs)
         and len(n_of_each) == 1
         and len(n_classes) <= 1
         and len(set(images)) == len(images)
+        and not any(p < 0 or p > 1 for p in probabilities)  # NaN is neither: it diverged.
     )
     return run if is_whole else None

@@ -53,13 +53,32 @@ def secrets_of(url: str) -> set[str]:
 
 def storage_option(url: str) -> str:
     """Return ` --storage URL` as needed in a printed command, "" for the default storage."""
-    is_default = url == DEFAULT_URL == (os.environ.get("HPO_STORAGE") or DEFAULT_URL)
-    return "" if is_default else f" --storage {shlex.quote(mask(url))}"
+    return f" --storage {shlex.quote(mask(url))}" if is_needed(url) else ""
+
+
+def is_needed(url: str) -> bool:
+    """Whether a command needs --storage to use this storage: it is not the default one."""
+    return not url == DEFAULT_URL == (os.environ.get("HPO_STORAGE") or DEFAULT_URL)
 
 
 def named(study: str, url: str) -> str:
     """Return `STUDY --storage URL` as needed in a printed command, quoted for a shell."""
     return f"{shlex.quote(study)}{storage_option(url)}"
+
+
+def set_option(command: str, option: str, value: str | None) -> str:
+    """Return a command line with another value of an option, added if absent; None removes it."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    places = [i for i, word in enumerate(words) if word.partition("=")[0] == option]
+    if value is None and not places:
+        return command
+    new = [] if value is None else [option, value]
+    for place in reversed(places):
+        words[place : place + 1 + ("=" not in words[place])] = new
+    return shlex.join(words if places else words + new)
 
 
 def mask_command(command: str) -> str:

@@ -1,6 +1,5 @@
 """Creating studies, opening those that fit the request, and their data."""
 
-import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -17,7 +16,7 @@ from hpo.data.dataset import Dataset
 from hpo.errors import DataError, StudyError, fault_list, first_fault
 from hpo.storage.database import DAMAGE, Database, damaged_study
 from hpo.storage.opening import attributes_of, database_of, in_command, open_storage, url_of
-from hpo.storage.url import storage_option
+from hpo.storage.url import set_option, storage_option
 from hpo.study.record import FORMAT, WINDOW, DataInfo, Goal, StudyRecord, check_name, describe_data
 
 T = TypeVar("T")
@@ -104,20 +103,6 @@ def renew_record(
     if record != old:
         study.set_user_attr(_ATTRIBUTE, record.to_document())
     return record
-
-
-def set_option(command: str, option: str, value: str) -> str:
-    """Return a recorded command line with another value for one of its options."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return command
-    for place, word in enumerate(words):
-        if word == option and place + 1 < len(words):
-            words[place + 1] = value
-        elif word.startswith(f"{option}="):
-            words[place] = f"{option}={value}"
-    return shlex.join(words)
 
 
 def open_study(storage: Database, name: str) -> optuna.Study:

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 from hpo.config import Scalar, TrainingConfig
 from hpo.space.records import params_text, value_text
 from hpo.stats import Interval, PairComparison, SweepComparison, headline
-from hpo.storage.url import mask, named
-from hpo.study.record import Goal, StudyRecord
+from hpo.storage.url import is_needed, mask, named, set_option
+from hpo.study.record import LIBRARY, Goal, StudyRecord
 from hpo.study.score import SCORES, Score
 from hpo.study.test_access import Opening
 from hpo.tables import count
@@ -224,6 +224,16 @@ class StudySummary:
     def storage(self) -> str:
         """The URL of the database as displayed, without a password."""
         return mask(self.url)
+
+    @property
+    def command(self) -> str:
+        """The recorded command, for this name and this storage if the study was copied."""
+        command = self.record.command
+        if command == LIBRARY:
+            return command
+        if self.name != self.record.default_name():
+            command = set_option(command, "--study", self.name)
+        return set_option(command, "--storage", self.storage if is_needed(self.url) else None)
 
     @property
     def to_resume(self) -> str:

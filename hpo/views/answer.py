@@ -11,6 +11,7 @@ from hpo.errors import StudyError
 from hpo.evaluate.records import Evaluation
 from hpo.space.records import value_text
 from hpo.stats import mean_interval
+from hpo.stats.intervals import WIDEST
 from hpo.stats.sentences import longest
 from hpo.storage.url import named, storage_option
 from hpo.study.record import LIBRARY
@@ -57,7 +58,7 @@ def _settings(summary: StudySummary) -> str:
     if summary.best is None:
         return ""
     best, base = summary.best.config, summary.record.space.base
-    words = [group for group in _words(summary.record.command) if len(group) > 1]
+    words = [group for group in _words(summary.command) if len(group) > 1]
     pinned = (value for option, value, *_ in words if option == "--set")
     values = dict(pair.split("=", 1) for pair in pinned if "=" in pair)
     of_base = base.to_mapping() | (base.model.params if base.model else {})
@@ -161,6 +162,8 @@ def _certainty(
     interval = mean_interval([x - y for x, y in pairs if x is not None], overlap=overlap)
     if interval.low is None or interval.high is None:
         return False, ", in one training"
+    if score.kind.is_share and interval.high - interval.low > WIDEST:
+        return False, f", from {interval.n} repeats: too few for an interval"
     factor, form, unit = (100, "+.1f", " points") if score.kind.is_share else (1, "+.3f", "")
     ends = f"{factor * interval.low:{form}} to {factor * interval.high:{form}}{unit}"
     return not interval.low <= 0 <= interval.high, f" (95 % interval of the difference {ends})"
@@ -184,7 +187,7 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
     if spans := [p.repeats for p in pairs if p.answer == "undecided" and p.repeats]:
         low, high = longest(spans)
         n_repeats = high or low
-    words = _words(record.command)
+    words = _words(summary.command)
     if n_repeats and goal.n_repeats < n_repeats <= _MOST_REPEATS and words:
         shared_words = [word for group in words if group[0] not in _OF_ONE_CALL for word in group]
         more = n_repeats - goal.n_repeats

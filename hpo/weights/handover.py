@@ -90,17 +90,17 @@ def read(path):
     with open(path, "rb") as file, Image.open(file) as image:
         image.draft("L", None)
         ImageOps.exif_transpose(image, in_place=True)
-        if image.mode.startswith("I"):  # 16 bits: the highest value becomes white.
-            wide = np.asarray(image).astype(np.uint32)
+        if image.mode[0] in "IF":  # 16 bits: the highest value becomes white.
+            wide = np.asarray(image).astype(np.int64)
+            if image.mode == "F" or wide.min() < 0 or wide.max() > 65535:
+                raise ValueError("save it as whole numbers from 0 to 65535")
             most = 2 ** max(BITS, next((b for b in (8, 10, 12, 14) if wide.max() < 2**b), 16)) - 1
             image = Image.fromarray(((wide * 255 + most // 2) // most).astype(np.uint8))
         elif image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
         gray = image.convert("L")
-        if gray.size != (SIDE, SIDE):
-            gray = gray.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        return np.array(gray)[None]
+        return np.array(gray.resize((SIDE, SIDE), Image.Resampling.BILINEAR))[None]
 
 
 @torch.inference_mode()
@@ -116,11 +116,10 @@ if __name__ == "__main__":
     for path in parser.parse_args().images:
         try:
             p = predict(path)
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them.
+        except Exception as error:  # Pillow raises many kinds.
             n_failed += 1
             print(f"{{path}} cannot be read: {{error}}", file=sys.stderr)
             continue
-        numbers = "  ".join(f"{{probability:.6f}}" for probability in p)
-        print(f"{{{label}}}  {{numbers}}  {{path}}")
+        print({label}, *(f"{{probability:.6f}}" for probability in p), path, sep="  ")
     sys.exit(n_failed > 0)
 '''

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from hpo.config import TrainingConfig
 from hpo.data.dataset import TEST, Dataset, Indices, count_classes
-from hpo.data.image_folders import SUFFIXES, is_shown
+from hpo.data.image_folders import SUFFIXES, list_images
 from hpo.data.images import decode_all, resize
 from hpo.data.source import bits_in_use, to_8_bits
 from hpo.data.table import NO_TEST
@@ -86,15 +87,11 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = [
-                file
-                for file in path.rglob("*")
-                if file.suffix.lower() in SUFFIXES and is_shown(file.name)
-            ]
+            inside, _ = list_images(path)
             if not inside:
                 kinds = ", ".join(sorted(SUFFIXES))
                 raise DataError(f"{path} contains no image file ({kinds}). Choose another folder.")
-            files += sorted(inside)
+            files += sorted(path / file for file in inside)
         elif not path.exists() and set(str(path)) & set("*?["):
             pattern = str(path.relative_to(path.anchor))
             # A missing file stays in the list, and is reported in its place.
@@ -156,7 +153,8 @@ def evaluate_weights(
     check_test(dataset)
     networks = open_model(path, unseen, own)
     at = networks[0].threshold if threshold is None else threshold
-    return _evaluate(path, networks, dataset, dataset.where(TEST), at, [_WHOSE])
+    dataset, notes = _match_classes(networks, dataset, "the network")
+    return _evaluate(path, networks, dataset, dataset.where(TEST), at, [_WHOSE, *notes])
 
 
 def evaluate_elsewhere(
@@ -177,8 +175,7 @@ def evaluate_elsewhere(
     study = open_study(open_storage(storage_url, create=False), name)
     summary = summarize(study, compares=False)
     networks = open_best(summary, own, DEFAULT)
-    names = networks[0].class_names
-    _check_classes(networks, dataset)
+    dataset, of_classes = _match_classes(networks, dataset, "the study")
     opening = Opening(
         when=now(),
         command=mask_command(command),
@@ -188,10 +185,7 @@ def evaluate_elsewhere(
         data=dataset.name,
     )
     record_opening(study, opening)
-    notes = [note for note in dataset.notes if not note.startswith(NO_TEST)]
-    if names != dataset.class_names:
-        pairs = ", ".join(map(" for ".join, zip(dataset.class_names, names, strict=True)))
-        notes.append(f"Its classes correspond to those of the study: {pairs}.")
+    notes = [note for note in dataset.notes if not note.startswith(NO_TEST)] + of_classes
     with suppress(DataError):
         own_data = open_recorded_data(study, summary.record)
         if n := len({*own_data.digests} & {*dataset.digests}):
@@ -200,14 +194,41 @@ def evaluate_elsewhere(
     return _evaluate(Path(summary.name), networks, dataset, everything, threshold, notes)
 
 
-def _check_classes(networks: Sequence[Network], dataset: Dataset) -> None:
-    for network in networks:
-        if len(network.class_names) != len(dataset.class_names):
-            raise WeightsError(
-                f"{network.path} is a network for {len(network.class_names)} classes, but "
-                f"{dataset.name} has {len(dataset.class_names)}: "
-                f"{', '.join(dataset.class_names)}."
-            )
+def _match_classes(
+    networks: Sequence[Network], dataset: Dataset, whose: str
+) -> tuple[Dataset, list[str]]:
+    """Return the data with its classes in the order of the networks, and a note on other names.
+
+    Classes are matched by name; what is left, if it is one class, or two of two, by its place. The
+    names of networks from elsewhere are unknown.
+
+    Raises:
+        WeightsError: another number of classes, or several without a counterpart.
+    """
+    network, theirs = networks[0], dataset.class_names
+    ours = network.class_names
+    if len(ours) != len(theirs):
+        raise WeightsError(
+            f"{network.path} is a network for {len(ours)} classes, but {dataset.name} has "
+            f"{len(theirs)}: {', '.join(theirs)}."
+        )
+    left = {name.casefold(): place for place, name in enumerate(theirs)}
+    by_name = isinstance(network.settings, TrainingConfig)
+    matched = [left.pop(name.casefold(), None) if by_name else None for name in ours]
+    if by_name and matched.count(None) > 1 and len(ours) > 2:
+        raise WeightsError(
+            f"The classes of {dataset.name} ({', '.join(theirs)}) are not those of {whose} "
+            f"({', '.join(ours)}). Give them the same names, then evaluate again."
+        )
+    others = iter(left.values())
+    places = [next(others) if place is None else place for place in matched]
+    names = tuple(theirs[place] for place in places)
+    labels = np.argsort(places).astype(dataset.labels.dtype)[dataset.labels]
+    notes = []
+    if [name.casefold() for name in names] != [name.casefold() for name in ours]:
+        pairs = ", ".join(map(" for ".join, zip(names, ours, strict=True)))
+        notes = [f"Its classes correspond to those of {whose}: {pairs}."]
+    return replace(dataset, labels=labels, class_names=names), notes
 
 
 def _evaluate(
@@ -218,7 +239,6 @@ def _evaluate(
     threshold: float,
     notes: Sequence[str],
 ) -> WeightsEvaluation:
-    _check_classes(networks, dataset)
     labels, patients, names = dataset.labels[test], dataset.patients[test], dataset.class_names
     per_network = [n.probabilities(dataset.pixels_at(n.side, n.bits)[test]) for n in networks]
     n_patients, weights = len(np.unique(patients)), draw_weights(patients, seed=0)
