@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hpo.cli import options
 from hpo.space import load_space, override
+from hpo.storage.url import DEFAULT_URL
 from hpo.study.summary import StudySummary
 from hpo.tables import Answer
 from hpo.views.answer import answer, best_toml
@@ -98,3 +99,17 @@ def test_quality_uses_the_metric_of_the_study_and_the_majority_first(tmp_path: P
     text, is_good = quality(mean + 0.01, mean + 0.1)
     assert not is_good
     assert "hardly better than answering every image with the shares of the classes" in text
+
+
+def test_commands_of_a_copied_study_use_its_name_and_storage(tmp_path: Path) -> None:
+    summary = fake_grid(tmp_path, ["learning_rate"]).summary
+    command = "hpo grid learning_rate --data 'my x-rays' --storage=sqlite:///old.db --quiet"
+    recorded = dataclasses.replace(summary.record, command=command)
+    here = dataclasses.replace(summary, record=recorded, name=recorded.default_name())
+    in_default = dataclasses.replace(here, url=DEFAULT_URL)
+    assert in_default.command == "hpo grid learning_rate --data 'my x-rays' --quiet"
+    copied = dataclasses.replace(here, name="copy", url="sqlite:///moved.db")
+    place = "--storage sqlite:///moved.db"
+    shown = f"hpo grid learning_rate --data 'my x-rays' {place} --quiet --study copy"
+    assert copied.command == shown
+    assert place in answer(copied).command

@@ -16,7 +16,9 @@ def means(found: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, float
 
 
 def test_every_fold_is_scored_and_equal_folds_alike() -> None:
-    accuracies = baselines(make_data(60, 50), [0, 1, 0, 5, 6, 7])["logistic regression"]["accuracy"]
+    accuracies = baselines(make_data(60, 50), [0, 1, 0, 5, 6, 7])["logistic regression"][
+        "accuracy"
+    ]
     assert len(accuracies) == 6
     assert accuracies[0] == accuracies[2]
     assert len(set(accuracies)) > 1

@@ -89,6 +89,13 @@ def test_a_study_from_python_evaluates_predicts_and_exports(
     home = study.export("out") / "best"
     threshold = json.loads((home / "config.json").read_text())["config"]["threshold"]
     assert threshold == pytest.approx(result.ensemble.threshold)
+    # Without options, data and storage are those of the environment, as for the commands.
+    monkeypatch.setenv("HPO_DATA", str(xrays))
+    monkeypatch.setenv("HPO_STORAGE", "sqlite:///other.db")
+    other = library.grid("batch_size=8", study="other", **small | {"epochs": 1, "repeats": 1})
+    assert (other.record.data.path, other.url) == (str(xrays), "sqlite:///other.db")
+    assert library.open_study("other").n_done == 1
+    monkeypatch.delenv("HPO_STORAGE")
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match="pip install pandas"):
         study.to_dataframe()

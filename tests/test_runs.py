@@ -78,6 +78,13 @@ def test_a_damaged_file_counts_as_missing_until_it_is_replaced(store: RunStore) 
         store.save(KEY, RUN)
         store.path(KEY).write_bytes(content)
         assert store.read(KEY.digest()) is None
+    # The results of another training, or values that are no probabilities.
+    other = replace(KEY, seed=1)
+    store.save(other, RUN)
+    store.path(KEY).write_bytes(store.path(other).read_bytes())
+    assert store.read(KEY.digest()) is None
+    store.save(KEY, replace(RUN, test_probabilities=(7.0,)))
+    assert store.read(KEY.digest()) is None
     store.save(KEY, RUN)
     assert store.read(KEY.digest()) is not None
     store.path(KEY).unlink()

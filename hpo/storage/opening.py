@@ -159,7 +159,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
 
 def _no_studies(reason: str) -> StorageError:
     return StorageError(
-        f"There are no studies yet: {reason}. `hpo grid batch_size` creates the first one; {OTHER}"
+        f"There are no studies yet: {reason}. `hpo grid batch_size` creates the first one. {OTHER}"
     )
 
 

@@ -75,7 +75,7 @@ def test_three_classes_are_trained_evaluated_predicted_and_exported(
     page = (tmp_path / "studies" / "g" / "report.html").read_text()
     assert "share of correct predictions" in page
     assert "Confusion matrix" in page
-    assert hpo("reproduce", "g", "1", "--json").json["result"] == "equal"
+    assert hpo("reproduce", "g", "#1", "--json").json["result"] == "equal"
 
     exported = hpo("export", "g")
     assert exported.code == 0

@@ -99,6 +99,12 @@ def test_hpo_enqueue_adds_a_configuration_that_is_tried_next(train: Train, hpo: 
         assert_error(hpo(*again, "--storage", URL), 2, reason)
 
 
+def test_a_requirement_of_zero_removes_an_earlier_one(train: Train) -> None:
+    search = (*SEARCH, "--trials", "2")
+    assert "sensitivity" in train(*search, "--require", "sensitivity=0.999").out
+    assert "sensitivity" not in train(*search, "--require", "sensitivity=0").out
+
+
 def test_a_search_starts_from_another_study_and_the_start_points_of_its_space(
     train: Train, tmp_path: Path
 ) -> None:
@@ -118,6 +124,10 @@ def test_a_search_starts_from_another_study_and_the_start_points_of_its_space(
     params = [c["params"] for c in train(*narrow, "--start-from", "1#2").json["configurations"]]
     assert [params[1], params[2]["learning_rate"]] == [found, 0.05]
     assert train(*narrow, "--start-from", "s#2").json["n_trained"] == 0
+    # The points of the other search are not tried again: they are those of the same seed.
+    again = (*SEARCH, "--study", "u", "--trials", "4", "--start-from", "s#2", "--json")
+    tried = [c["params"] for c in train(*again).json["configurations"]]
+    assert len({str(params) for params in tried}) == len(tried) == 4
 
 
 def test_an_enqueued_configuration_is_completed_from_the_base_and_tried_next(train: Train) -> None:

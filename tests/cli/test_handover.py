@@ -34,6 +34,9 @@ def images(tmp_path: Path) -> Path:
     large.quantize(16).save(folder / "palette.png")
     Image.fromarray(gray.astype(np.uint16) * 20).save(folder / "more" / "wide.png")
     (folder / "notes.txt").write_text("no image")
+    (folder / "folder.png").mkdir()
+    (folder / ".hidden").mkdir()
+    large.save(folder / ".hidden" / "copy.png")
     return folder
 
 
@@ -66,6 +69,19 @@ def test_the_exported_script_predicts_without_hpo_like_hpo_predict(
         assert (end.value.code, word in shown.err) == (code, True)
     assert len(shown.out.splitlines()) == 1
     assert [line.count("cannot be read") for line in shown.err.splitlines()] == [1, 1, 1]
+    # It refuses what hpo refuses: values of no known scale, and files made to exhaust memory.
+    unknown = [images / "more" / "float.tiff", images / "more" / "negative.tiff"]
+    Image.fromarray(np.ones((8, 8), np.float32)).save(unknown[0])
+    Image.fromarray(np.full((8, 8), -1, np.int32)).save(unknown[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+        patch.setattr(sys, "argv", ["predict.py", *map(str, unknown), files[0]])
+        with pytest.raises(SystemExit):
+            runpy.run_path("out/best/predict.py", run_name="__main__")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert [line.count("cannot be read") for line in shown.err.splitlines()] == [1, 1, 1]
+    assert hpo("predict", "mine", *unknown).code == 1
     card = (Path("out") / "best" / "model_card.md").read_text()
     assert "A probability above 0.6 means pneumonia." in card
     assert "The test set was not used for this model." in card

@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from hpo import space as spaces
 from hpo.choices import AUTO
 from hpo.errors import StudyError
+from hpo.run.plan import Settings, plan_search
 from hpo.run.proposals import SAMPLERS
 from hpo.space import Choices, Parameter, Range
 from hpo.study.gathering import summarize
@@ -164,6 +165,13 @@ def test_finalists_are_retrained_with_new_seeds(bench: Bench, metric: str) -> No
     # One more can replace one finalist; the others are trained already.
     study.enqueue_trial({"learning_rate": 0.0123})
     assert open_source(study, of, GOAL).n_left() == 1 + 2
+
+
+def test_a_search_without_finalists_asks_for_no_final_repeats() -> None:
+    """The goal only grows: repeats that nobody needs would stay in it."""
+    plan = plan_search((), Settings(trials=5, finalists=0))
+    later = plan_search((), Settings(trials=5, finalists=2, final_repeats=2))
+    assert plan.goal.raised(later.goal).n_final_repeats == 2
 
 
 def test_only_configurations_with_the_required_sensitivity_can_win(bench: Bench) -> None:

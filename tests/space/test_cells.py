@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.errors import UsageError
+from hpo.errors import ConfigError, UsageError
 from hpo.space import (
     Range,
     Space,
@@ -16,6 +16,7 @@ from hpo.space import (
     load_space,
     n_combinations,
     override,
+    read_point,
     resolve,
     with_values,
 )
@@ -165,3 +166,13 @@ def test_requested_parameters_are_completed_or_refused() -> None:
     assert (cell.config.hidden, "momentum" in cell.params) == ((64, 64), False)
     assert complete(CHEST_XRAY, {"power": 1.0}) is None
     assert complete(CHEST_XRAY, {"layers": 9}) is None
+
+
+def test_hidden_layers_are_read_as_results_print_them() -> None:
+    for hidden in (64, [64]):
+        params = read_point(CHEST_XRAY, {"hidden": hidden, "dropout": 0.2}).params
+        assert (params["layers"], params["width"], params["dropout"]) == (1, 64, 0.2)
+    assert read_point(CHEST_XRAY, {"hidden": [64, 64]}).params["layers"] == 2
+    for hidden in ([64, 32], 0, "wide"):
+        with pytest.raises(ConfigError, match="hidden is not searched"):
+            read_point(CHEST_XRAY, {"hidden": hidden})
