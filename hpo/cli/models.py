@@ -202,9 +202,9 @@ def predict(
     With two classes, a probability above the threshold means the second class. The threshold is
     that of the last `hpo evaluate`, or of the exported folder, else 0.5; --threshold changes it.
 
-    Several weights files form an ensemble: the mean of their probabilities is printed with the
-    lowest and the highest. A folder holds the repeats of a configuration, as hpo export writes it,
-    or weights from elsewhere. For a study, the repeats of its best configuration are used. The
+    The weights in a folder form an ensemble: the mean of their probabilities is printed with the
+    lowest and the highest. They are the repeats of a configuration, as hpo export writes them, or
+    weights from elsewhere. For a study, the repeats of its best configuration are used. The
     options describe weights that hpo export did not write.
 
     Examples:

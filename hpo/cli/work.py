@@ -249,6 +249,8 @@ class Tally:
         if isinstance(event, TrialDone) and event.outcome != "failed":
             self.done[phase] += 1
         if phase in self.planned:
+            # Enqueued configurations are trained in addition.
+            self.planned[phase] = max(self.planned[phase], self.done[phase])
             self.phase = f"{phase} {self.done[phase]}/{self.planned[phase]}"
         name = _label(event.job)
         score = "" if event.score is None else self.score.text(event.score)

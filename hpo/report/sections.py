@@ -35,7 +35,8 @@ CHANGES: Final[Mapping[str, str]] = {
 
 
 TERMS: Final[Mapping[str, str]] = {
-    "repeats": "Trainings of one configuration, each with its own seed and on another fold.",
+    "repeats": "Trainings of one configuration with other seeds and, unless the data have a "
+    "validation split of their own, on other folds.",
     "95 % interval": "A range that contains the true value in 95 of 100 studies like this one.",
     "deviation": "The standard deviation of the repeats.",
     "accuracy": "The share of images that are classified correctly.",
@@ -144,21 +145,22 @@ def unfinished(summary: StudySummary, state: str) -> list[str]:
 
 
 def settings(summary: StudySummary) -> Table:
-    """Return a table of all hyperparameters, in the base and in the best configuration."""
+    """Return a table of all hyperparameters, in the base and in the best configuration if any."""
     base = summary.record.space.base
-    best = summary.best.config if summary.best else base
+    configs = {"base": base} | ({"best": summary.best.config} if summary.best else {})
     meanings = {n: field.description or "" for n, field in TrainingConfig.model_fields.items()}
     del meanings["model"]
     if own := base.model:
         meanings = {n: text for n, text in meanings.items() if n not in MLP_FIELDS}
         meanings = {d.name: f"declared by {own.entry}" for d in own.signature} | meanings
-    rows, both = [], [(c, c.active_fields() | c.own_params) for c in (base, best)]
+    rows, with_fields = [], [(c, c.active_fields() | c.own_params) for c in configs.values()]
     for name, meaning in meanings.items():
-        one, other = (value_text(c.value(name)) if name in of else "no effect" for c, of in both)
-        rows.append(Row((name, one, other, meaning), "plain" if one == other else "best"))
+        values = [value_text(c.value(name)) if name in f else "no effect" for c, f in with_fields]
+        is_changed = len({*values}) > 1
+        rows.append(Row((name, *values, meaning), "best" if is_changed else "plain"))
     return Table(
         columns=(
-            *(Column(name, "text") for name in ("name", "base", "best")),
+            *(Column(name, "text") for name in ("name", *configs)),
             Column("meaning", "long"),
         ),
         rows=tuple(rows),

@@ -191,4 +191,4 @@ def amounts(
     """Format sizes times a factor, with enough decimals that `least` does not look like zero."""
     if 0 < least < math.inf:
         decimals = max(decimals, math.ceil(-math.log10(factor * least)))
-    return [f"{factor * size:{sign}.{decimals}f}" for size in sizes]
+    return [f"{factor * size:{sign}z.{decimals}f}" for size in sizes]

@@ -34,8 +34,8 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
         corner, names = name[0], [short_text(c.value) for c in shown]
     rows = [
         *_metric_rows(evaluation, shown),
-        _row("accuracy gap, points", [c.gap["accuracy"] for c in shown], 100, "+.1f"),
-        _row("AUROC gap", [c.gap["auroc"] for c in shown], 1, "+.2f"),
+        _row("accuracy gap, points", [c.gap["accuracy"] for c in shown], 100, "+z.1f"),
+        _row("AUROC gap", [c.gap["auroc"] for c in shown], 1, "+z.2f"),
     ]
     if has_matrix := 2 < len(evaluation.classes) <= _MOST_CLASSES:
         rows += _confusion_rows(list(evaluation.classes), shown)
