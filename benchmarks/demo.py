@@ -17,9 +17,8 @@ from tempfile import mkdtemp
 from hpo.api import open_study
 from hpo.evaluate.test import read_evaluation
 from hpo.study.gathering import read_study
-from hpo.study.score import SCORES
 from hpo.views.answer import answer
-from hpo.views.evaluations import regression_sentence
+from hpo.views.evaluations import evaluation_sentence
 
 RESULTS = Path(__file__).parent / "results" / "demo.json"
 N_SEEDS = 10
@@ -49,7 +48,7 @@ def row(folder: Path, seed: int) -> dict[str, object]:
         "test": tested.metrics["accuracy"].mean,
         "ensemble": tested.ensemble.metrics["accuracy"].mean,
         "logistic_regression": evaluation.regression.metrics["accuracy"].mean,
-        "on_test": regression_sentence(evaluation, SCORES["accuracy"]),
+        "on_test": evaluation_sentence(evaluation, stored.summary),
         "seconds": round(seconds),
     }
 

@@ -1,7 +1,6 @@
 """The public API: the commands as functions that return records."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
@@ -23,7 +22,7 @@ from hpo.run.loop import TrialDone
 from hpo.run.plan import Plan, Settings, plan_grid, plan_search
 from hpo.run.session import Session, open_session, training_events
 from hpo.stats import Interval
-from hpo.storage.url import DEFAULT_URL
+from hpo.storage.url import default_storage
 from hpo.study.gathering import StoredStudy, read_study
 from hpo.study.record import LIBRARY
 from hpo.study.study import open_recorded_data
@@ -171,7 +170,7 @@ def open_study(name: str | int, storage: str | None = None) -> Study:
         StudyError: no study has this name.
         StorageError: the database cannot be read.
     """
-    return _as_study(read_study(str(name), str(storage or _default_storage())).summary)
+    return _as_study(read_study(str(name), str(storage or default_storage())).summary)
 
 
 def with_page(
@@ -224,10 +223,6 @@ def _as_typed(
     return rule, None if model is None else entry_of(model)
 
 
-def _default_storage() -> str:
-    return os.environ.get("HPO_STORAGE") or DEFAULT_URL
-
-
 def _as_study(summary: StudySummary) -> Study:
     return Study(**{field.name: getattr(summary, field.name) for field in fields(summary)})
 
@@ -253,8 +248,7 @@ def _settings(
     """
     if not isinstance(settings, Settings | None):
         raise UsageError(f"settings must be a Settings, but is {settings!r}. Use keywords.")
-    default = Settings(data=os.environ.get("HPO_DATA") or None, storage=_default_storage())
-    base, given = settings or default, dict(options)
+    base, given = settings or Settings(), dict(options)
     valid = [field.name for field in fields(Settings) if field.name not in of_others]
     of_data = {name: given.pop(name) for name in options if name in Manifest.model_fields}
     if of_data:

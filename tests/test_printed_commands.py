@@ -25,7 +25,9 @@ def test_names_of_studies_are_quoted_in_suggested_commands(
     summary = replace(fake_grid(tmp_path, ["batch_size"], n_repeats=1).summary, name=name)
     summary = replace(summary, url=DEFAULT_URL)
     offered = [text for text, _ in commands(summary)]
-    assert offered.pop() == summary.record.command
+    command, *options = offered.pop().split(" --study ")
+    assert command == summary.record.command
+    assert shlex.split(*options) == [name, "--storage", DEFAULT_URL]
     offered.append(notes(summary, 1_000)[0].split("`")[3])
     for command in offered:
         program, _, study, *options = shlex.split(command)

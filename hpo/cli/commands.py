@@ -1,14 +1,13 @@
 """Common to all commands: help in panels, and shell completion."""
 
 import contextlib
-import os
 import sqlite3
 from typing import Any, Final
 
 from typer import Context
 from typer.core import TyperCommand, TyperGroup
 
-from hpo.storage.url import DEFAULT_URL, sqlite_path
+from hpo.storage.url import default_storage, sqlite_path
 
 _PANELS: Final = {
     "What to vary": "param values set_ space model trials patience sampler "
@@ -61,7 +60,7 @@ def _without_types(parameters: list[Any]) -> list[Any]:
 
 def complete_study(context: Context, incomplete: str) -> list[str]:
     """Return the studies whose names begin with a text; read without Optuna."""
-    url = context.params.get("storage") or os.environ.get("HPO_STORAGE") or DEFAULT_URL
+    url = context.params.get("storage") or default_storage()
     path = sqlite_path(url)
     names = ["latest"]
     if path and path.is_file():

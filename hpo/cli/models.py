@@ -268,7 +268,7 @@ def reproduce(
         int | None,
         Argument(
             metavar="CONFIGURATION",
-            parser=lambda text: int(text.removeprefix("#")),
+            parser=options.read_number,
             help="Number of the configuration: # in tables, on the page and in --json.",
         ),
     ] = None,

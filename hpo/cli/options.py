@@ -160,6 +160,15 @@ MixedProcessors = Annotated[
         help="With --ray: allow processors that round differently. This is recorded.",
     ),
 ]
+
+
+def read_number(text: str) -> int:
+    """Read the number of a configuration, as results print it: #2 or 2."""
+    if not text.removeprefix("#").isdecimal():
+        raise UsageError(f"CONFIGURATION must be a number, such as 2 or #2, but is {text[:20]!r}.")
+    return int(text.removeprefix("#"))
+
+
 Metric = Annotated[
     str | None,
     Option(

@@ -3,6 +3,7 @@
 The labels of the test are read only in `open_test_set`.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from hpo.data.dataset import TEST, Dataset, Indices, TrainingData, seal
+from hpo.data.dataset import TEST, Dataset, Indices, TrainingData
 from hpo.errors import RunStoreError, StudyError, fault_list
 from hpo.evaluate.checks import check_answers, check_trainings
 from hpo.evaluate.intervals import (
@@ -29,7 +30,7 @@ from hpo.stats import Interval
 from hpo.stats.intervals import Floats
 from hpo.storage.runs import RunStore
 from hpo.storage.url import set_option
-from hpo.study.baselines import REGRESSION, fold_answers
+from hpo.study.baselines import regressions
 from hpo.study.record import LIBRARY
 from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Run, predicted
@@ -102,16 +103,16 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
     return candidates
 
 
-def open_test_set(dataset: Dataset, *, overlap: float) -> TestSet:
+def open_test_set(dataset: Dataset, pool: TrainingData, *, overlap: float) -> TestSet:
     """Read the labels of the test, and draw its resamples."""
-    test, pool = dataset.where(TEST), np.flatnonzero(dataset.split != TEST)
+    test = dataset.where(TEST)
     return TestSet(
         labels=dataset.labels[test],
         class_names=dataset.class_names,
         weights=draw_weights(dataset.patients[test], seed=0),
         n_patients=len(np.unique(dataset.patients[test])),
-        pool=seal(dataset),
-        pool_weights=draw_weights(dataset.patients[pool], seed=1),
+        pool=pool,
+        pool_weights=draw_weights(dataset.patients[: pool.n_pool], seed=1),
         overlap=overlap,
     )
 
@@ -121,17 +122,8 @@ def evaluate_configuration(
 ) -> tuple[Evaluated, Answers]:
     """Evaluate every repeat of a configuration, and return its answers for comparisons."""
     name, configuration, runs = candidate
-    predictions = [
-        (
-            repeat.repeat,
-            # The recorded fold: another version of scikit-learn may draw another one.
-            np.array(run.validation_images or test.pool.fold(repeat.fold).validation),
-            np.array(run.validation_probabilities),
-            np.array(run.test_probabilities),
-        )
-        for repeat, run in runs
-    ]
-    evaluated, answers = _evaluate(name, predictions, test, rule)
+    predictions = _predictions(candidate, test.pool)
+    evaluated, answers = evaluate_predictions(name, predictions, test, rule)
     trainings = [("", repeat.number, run) for repeat, run in runs]
     shares = [
         np.bincount(test.pool.labels[images], minlength=len(test.class_names)) / len(images)
@@ -153,22 +145,33 @@ def evaluate_configuration(
     return evaluated, answers
 
 
-def evaluate_regression(
-    repeats: Sequence[Repeat], test: TestSet, rule: ThresholdRule
-) -> tuple[Evaluated, Answers]:
-    """Evaluate a logistic regression on the folds of the repeats."""
-    folds = fold_answers(REGRESSION, test.pool, [repeat.fold for repeat in repeats])
-    predictions = [
-        (repeat.repeat, images, answers[: len(images)], answers[len(images) :])
-        for repeat, (images, answers) in zip(repeats, folds, strict=True)
+def predict_by_regression(candidate: Candidate, pool: TrainingData) -> list[Predictions]:
+    """Return the predictions of a logistic regression on the folds of a configuration."""
+    networks = _predictions(candidate, pool)
+    fitted = regressions(pool, [images for _, images, *_ in networks], has_test=True)
+    return [
+        (repeat, images, *answers)
+        for (repeat, images, *_), answers in zip(networks, fitted, strict=True)
     ]
-    return _evaluate(REGRESSION, predictions, test, rule)
 
 
-def _evaluate(
+def _predictions(candidate: Candidate, pool: TrainingData) -> list[Predictions]:
+    return [
+        (
+            repeat.repeat,
+            # The recorded fold: another version of scikit-learn may draw another one.
+            np.array(run.validation_images or pool.fold(repeat.fold).validation),
+            np.array(run.validation_probabilities),
+            np.array(run.test_probabilities),
+        )
+        for repeat, run in candidate[2]
+    ]
+
+
+def evaluate_predictions(
     name: str, predictions: Sequence[Predictions], test: TestSet, rule: ThresholdRule
 ) -> tuple[Evaluated, Answers]:
-    """Evaluate the predictions of every repeat of one model."""
+    """Evaluate the predictions of each repeat, and return its answers for comparisons."""
     n_classes, n_patients = len(test.class_names), test.n_patients
     thresholds, probabilities = [], []
     draws: list[Mapping[str, Floats]] = []
@@ -273,8 +276,8 @@ def _explain(summary: StudySummary, folder: Path, faults: list[str]) -> str:
     shown = faults[:_MOST_FAULTS] + ([f"and {n_hidden} more"] if n_hidden > 0 else [])
     other = f"{summary.name[:90]}-again"
     # Not --test: the second study is to be completed, not tested.
-    words = (word for word in summary.command.split(" ") if word != "--test")
-    again = set_option(" ".join(words), "--study", other)
+    words = (word for word in shlex.split(summary.command) if word != "--test")
+    again = set_option(shlex.join(words), "--study", other)
     if summary.command == LIBRARY:
         again = f'the same call with Settings(study="{other}", …)'
     return (

@@ -158,14 +158,7 @@ def compare(
     `n_tests` is the number of pairs that these were selected from: p-values are then corrected for
     all of them (Bonferroni).
     """
-    found = [_difference(answers[a], answers[b], overlap, n_patients) for a, b in pairs]
-    # Trainings that collapse half of the time can look steady in three repeats, so the largest
-    # error in the sweep is used for few repeats, similar to `hpo.stats.paired`.
-    largest = max((one.repeat_error for one, _ in found if one), default=0.0)
-    found = [
-        (replace(one, repeat_error=largest) if one and 1 < one.n_repeats <= _FEW else one, exact)
-        for one, exact in found
-    ]
+    found = _steady([_difference(answers[a], answers[b], overlap, n_patients) for a, b in pairs])
     # NaN, as for test images of one patient, stays NaN: `np.maximum` passes it on.
     p_values = np.array(
         [math.nan if one is None else np.maximum(exact, p_value(one)) for one, exact in found]
@@ -182,14 +175,41 @@ def compare(
 
 
 def compare_metric(
-    a: Answers, b: Answers, metric: str, *, overlap: float, n_patients: int
-) -> Interval | None:
-    """Return a metric of `b` minus that of `a` over their common repeats, None if there are none.
+    answers: Sequence[Answers], other: Answers, metric: str, *, overlap: float, n_patients: int
+) -> list[Interval | None]:
+    """Return a metric of each minus that of another over their common repeats, None without any.
 
-    It is a single comparison: its level is not corrected for others.
+    The levels are not corrected for the number of comparisons.
     """
-    found, _ = _difference(a, b, overlap, n_patients, metric)
-    return None if found is None else difference_interval(found, is_share=metric != "log_loss")
+    found = _steady([_difference(other, one, overlap, n_patients, metric) for one in answers])
+    intervals = list[Interval | None]()
+    for one, exact in found:
+        is_unclear = metric == "accuracy" and exact >= _ALPHA
+        interval = difference_interval(one, is_share=metric != "log_loss") if one else None
+        intervals.append(_with_zero(interval) if interval and is_unclear else interval)
+    return intervals
+
+
+def _with_zero(interval: Interval) -> Interval:
+    """Widen an interval to zero: McNemar's test may be more conservative, and must not differ."""
+    if interval.low is None or interval.high is None:
+        return interval
+    return replace(interval, low=min(interval.low, 0.0), high=max(interval.high, 0.0))
+
+
+def _steady(
+    differences: Sequence[tuple[Estimate | None, float]],
+) -> list[tuple[Estimate | None, float]]:
+    """Judge few repeats by the largest error over repeats in the sweep.
+
+    Trainings that collapse half of the time can look steady in three repeats; `hpo.stats.paired`
+    does the same.
+    """
+    largest = max((one.repeat_error for one, _ in differences if one), default=0.0)
+    return [
+        (replace(one, repeat_error=largest) if one and 1 < one.n_repeats <= _FEW else one, exact)
+        for one, exact in differences
+    ]
 
 
 def _difference(
@@ -222,20 +242,17 @@ def _comparison(
         said = f"{names}: not comparable on the test, because they share no repeat."
         return PairComparison(a, b, None, None, None, None, False, 0, said, "untested")
     interval, is_real = difference_interval(found, level=level), p < _ALPHA
-    low, high = interval.low, interval.high
-    if not is_real and low is not None and high is not None:
-        # McNemar's test may be more conservative than the interval; they must not contradict.
-        low, high = min(low, 0.0), max(high, 0.0)
+    interval = interval if is_real else _with_zero(interval)
     return PairComparison(
         a=a,
         b=b,
         difference=interval.mean,
-        low=low,
-        high=high,
+        low=interval.low,
+        high=interval.high,
         p_value=p if math.isfinite(p) else None,
         is_real=is_real,
         n_pairs=interval.n,
-        sentence=_sentence(label(a), label(b), replace(interval, low=low, high=high), is_real),
+        sentence=_sentence(label(a), label(b), interval, is_real),
         answer="better" if is_real else "undecided",
     )
 

@@ -80,7 +80,8 @@ class Evaluated:
     `thresholds` has one per trial, `n_right` is the mean number of correct predictions,
     `confusion` a sum. `gap` is validation minus test. `roc` is None for more than two classes.
     `notes` are sentences on gap and threshold, `signs` the warnings. `ensemble` is None for one
-    repeat. A logistic regression has no trials.
+    repeat. A logistic regression has no trials; `above_regression` is the metric of the study, on
+    unchanged images, minus that of the regression in the repeats that both have.
     """
 
     name: str
@@ -96,8 +97,9 @@ class Evaluated:
     calibration: tuple[CalibrationBin, ...]
     notes: tuple[str, ...]
     signs: tuple[str, ...]
-    # Older evaluations lack it.
+    # Older evaluations lack these.
     ensemble: Ensemble | None = None
+    above_regression: Interval | None = None
 
     @property
     def label(self) -> str:
@@ -111,8 +113,7 @@ class Evaluation:
 
     `threshold` is the rule as typed. `classes` counts the test images of each class. `pairs`
     compares test accuracies. `regression` is a logistic regression, fitted on the folds of the
-    best configuration; `above_regression` is the metric of the study, on unchanged images, of that
-    configuration minus that of the regression.
+    best configuration.
     """
 
     study: str
@@ -123,9 +124,8 @@ class Evaluation:
     configurations: tuple[Evaluated, ...]
     pairs: tuple[PairComparison, ...]
     notes: tuple[str, ...]
-    # Older evaluations lack them.
+    # Older evaluations lack it.
     regression: Evaluated | None = None
-    above_regression: Interval | None = None
 
     def __repr__(self) -> str:
         n = len(self.configurations)

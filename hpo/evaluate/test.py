@@ -2,20 +2,23 @@
 
 import contextlib
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Final
 
 import optuna
 
-from hpo.data.dataset import TEST, Dataset, count_classes
+from hpo.data.dataset import TEST, Dataset, count_classes, seal
 from hpo.errors import DataError, StudyError
 from hpo.evaluate.configurations import (
     Candidate,
+    Predictions,
     TestSet,
     evaluate_configuration,
-    evaluate_regression,
+    evaluate_predictions,
     gather,
     open_test_set,
+    predict_by_regression,
 )
 from hpo.evaluate.intervals import Answers, compare, compare_metric
 from hpo.evaluate.records import Evaluation, from_document, to_document
@@ -24,6 +27,7 @@ from hpo.storage.opening import attributes_of, in_command, url_of
 from hpo.storage.paths import runs_folder
 from hpo.storage.runs import RunStore
 from hpo.storage.url import mask_command
+from hpo.study.baselines import REGRESSION
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY
 from hpo.study.study import open_recorded_data
@@ -83,11 +87,16 @@ def open_test(
         dataset = open_recorded_data(study, summary.record)
     check_test(dataset)
     check_rule(rule, len(dataset.class_names))
-    trials = tuple(repeat.trial for *_, runs in candidates for repeat, _ in runs)
+    trials, last = tuple(repeat.trial for *_, runs in candidates for repeat, _ in runs), None
     with contextlib.suppress(StudyError):  # A damaged record is replaced.
         last = read_evaluation(study)
-        if last and (last.threshold, last.trials) == (rule.text, set(trials)):
-            return last
+    is_again = last and (last.threshold, last.trials) == (rule.text, set(trials))
+    if last and is_again and last.regression:
+        return last
+    # Before the test is opened: it takes a while, and needs no label of the test.
+    pool = seal(dataset)
+    best = next((c for c in candidates if c[1] is summary.best), None)
+    by_regression = predict_by_regression(best, pool) if best else []
     opening = Opening(
         when=now(),
         command=mask_command(command),
@@ -95,9 +104,10 @@ def open_test(
         trials=trials,
         n_complete=summary.count("complete"),
     )
-    record_opening(study, opening)
-    test = open_test_set(dataset, overlap=summary.record.data.overlap)
-    evaluation = _evaluate(summary, candidates, test, rule)
+    if not is_again:
+        record_opening(study, opening)
+    test = open_test_set(dataset, pool, overlap=summary.record.data.overlap)
+    evaluation = _evaluate(summary, candidates, by_regression, test, rule)
     study.set_user_attr(ATTRIBUTE, to_document(evaluation))
     return evaluation
 
@@ -119,7 +129,11 @@ def read_evaluation(study: optuna.Study) -> Evaluation | None:
 
 
 def _evaluate(
-    summary: StudySummary, candidates: Sequence[Candidate], test: TestSet, rule: ThresholdRule
+    summary: StudySummary,
+    candidates: Sequence[Candidate],
+    by_regression: Sequence[Predictions],
+    test: TestSet,
+    rule: ThresholdRule,
 ) -> Evaluation:
     evaluated, answers, best = [], dict[Hashable, Answers](), list[Hashable]()
     for candidate in candidates:
@@ -135,16 +149,18 @@ def _evaluate(
         n_tests = verdict.n_pairs if verdict.n_left_out else None
     else:
         pairs = [(first, name) for first in best for name in answers if name != first]
-    regression, above = None, None
-    if best and summary.best:
-        regression, their_answers = evaluate_regression(summary.best.judged, test, rule)
+    regression = None
+    if by_regression:
+        regression, others = evaluate_predictions(REGRESSION, by_regression, test, rule)
         above = compare_metric(
-            their_answers,
-            answers[best[0]],
+            list(answers.values()),
+            others,
             summary.record.score.metric,
             overlap=test.overlap,
             n_patients=test.n_patients,
         )
+        pairs_of_one = zip(evaluated, above, strict=True)
+        evaluated = [replace(one, above_regression=interval) for one, interval in pairs_of_one]
     return Evaluation(
         study=summary.name,
         threshold=rule.text,
@@ -157,7 +173,6 @@ def _evaluate(
         ),
         notes=tuple(_notes(summary, [len(runs) for *_, runs in candidates], test, rule)),
         regression=regression,
-        above_regression=above,
     )
 
 

@@ -8,6 +8,7 @@ from plotly.graph_objects import Figure, Heatmap
 from hpo.evaluate.records import Evaluated, Evaluation, Roc
 from hpo.plots import axes
 from hpo.plots.axes import Plot
+from hpo.study.baselines import REGRESSION
 
 MAX_CURVES: Final = len(axes.PALETTE)
 
@@ -18,18 +19,20 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
     If there are many, the configurations with the best validation accuracy are shown. With more
     than two classes, ROC is replaced by the confusion matrix of the best configuration.
     """
-    n, every = len(evaluation.configurations), evaluation.columns()
-    best = sorted(evaluation.configurations, key=_validation_accuracy, reverse=True)[:MAX_CURVES]
-    names = {evaluated.name for evaluated in (*best, *every[n:])}
+    tested, regression = evaluation.configurations, evaluation.regression
+    best = sorted(tested, key=_validation_accuracy, reverse=True)[:MAX_CURVES]
+    names = {evaluated.name for evaluated in best}
     free = (index for index in range(2 * MAX_CURVES) if index not in colors.values())
     shown = [
         (evaluated, colors[evaluated.name] if evaluated.name in colors else next(free))
-        for evaluated in every
+        for evaluated in tested
         if evaluated.name in names
     ]
     left_out = ""
-    if len(best) < n:
-        left_out = f" Of {n} configurations, the best {len(best)} on validation are shown."
+    if len(best) < len(tested):
+        left_out = (
+            f" Of {len(tested)} configurations, the best {len(best)} on validation are shown."
+        )
     negative, positive, *others = evaluation.classes
     is_of_two = not others
     caption = (
@@ -43,6 +46,10 @@ def plot_test(evaluation: Evaluation, colors: Mapping[str, int]) -> Iterator[Plo
     for evaluated, index in shown:
         if evaluated.roc:
             _add_roc(figure, evaluated, evaluated.roc, index)
+    if regression and regression.roc:
+        name = f"{regression.name}, AUROC {regression.metrics['auroc'].mean or 0.0:.3f}"
+        x, y, dash = regression.roc.false_alarms, regression.roc.mean, axes.DASHES[REGRESSION]
+        figure.add_trace(axes.reference(name, x, y, dash=dash))
     if any(evaluated.roc for evaluated, _ in shown):
         yield Plot("roc", "ROC", caption + left_out, (figure,))
     share = f"share of {positive}" if is_of_two else "share of correct predictions"

@@ -48,6 +48,12 @@ const draw = (source) => {
     plotlyServerURL: "",
   });
 };
+for (const heading of document.querySelectorAll("section > h2")) {
+  const link = document.createElement("a");
+  link.href = "#" + heading.id;
+  link.textContent = heading.textContent;
+  document.querySelector("nav").append(link);
+}
 // A figure is drawn once it is less than a screen away; for printing, all are.
 const sources = new Map(Array.from(
   document.querySelectorAll("script[data-figure]"), (source) => [source.parentElement, source],
@@ -68,9 +74,3 @@ const watcher = new IntersectionObserver(async (entries) => {
 }, { rootMargin: "100% 0%" });
 for (const place of sources.keys()) watcher.observe(place);
 addEventListener("beforeprint", () => [...sources.keys()].forEach(drawOnce));
-for (const heading of document.querySelectorAll("section > h2")) {
-  const link = document.createElement("a");
-  link.href = "#" + heading.id;
-  link.textContent = heading.textContent;
-  document.querySelector("nav").append(link);
-}

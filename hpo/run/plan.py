@@ -1,5 +1,6 @@
 """From a request to a plan: everything is checked before anything is opened or trained."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from hpo.space import Space
 from hpo.stats import MOST_LOOKS
 from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import study_folder
-from hpo.storage.url import DEFAULT_URL, mask_command, sqlite_path
+from hpo.storage.url import default_storage, mask_command, sqlite_path
 from hpo.study.record import (
     LIBRARY,
     LOOK_EVERY,
@@ -65,14 +66,14 @@ class Settings:
     validation metrics of a winner; None keeps the recorded ones.
     """
 
-    data: Path | str | None = None
+    data: Path | str | None = field(default_factory=lambda: os.environ.get("HPO_DATA"))
     manifest: Manifest = NO_MANIFEST
     space: str | Mapping[str, Any] = "chest_xray"
     model: str | Callable[..., Any] | None = None
     set: Mapping[str, Any] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     study: str | None = None
-    storage: str = DEFAULT_URL
+    storage: str = field(default_factory=default_storage)
     repeats: int | None = None
     until_decided: bool = False
     max_repeats: int | None = None

@@ -32,7 +32,7 @@ _MOST_BY_GP: Final = 150
 """From this configuration on TPE replaces the Gaussian process, whose time is cubic."""
 _MOST_POINTS: Final = 8
 _FAR: Final = 4_096
-"""How far on in the sequence another point is taken: no search has that many configurations."""
+"""How far on in the sequence another point is taken, beyond those of most searches."""
 _MOST_SEEN: Final = 1_000
 """The sampler sees at least this many of the last configurations, and at most twice as many."""
 
@@ -109,11 +109,10 @@ class Proposer:
 
     def _new_point(self, tried: Sequence[Mapping[str, Scalar]], ordinal: int) -> dict[str, Scalar]:
         """Return an evenly spread point that was not tried, or after some attempts any."""
-        for first in range(ordinal, ordinal + _MOST_POINTS * _FAR, _FAR):
-            (point,) = spread(self._record.space, seed=self._record.seed, first=first, n=1)
-            if point not in tried:
-                break
-        return point
+        record, places = self._record, range(ordinal, ordinal + _MOST_POINTS * _FAR, _FAR)
+        points = (spread(record.space, seed=record.seed, first=i, n=1)[0] for i in places)
+        new = next((point for point in points if point not in tried), None)
+        return new or spread(record.space, seed=record.seed, first=ordinal, n=1)[0]
 
 
 class _History:

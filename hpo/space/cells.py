@@ -165,7 +165,9 @@ def _with_shape(values: Mapping[str, object]) -> Mapping[str, object]:
     hidden: Any = ()
     with suppress(ValueError):
         hidden = read_fields({"hidden": values["hidden"]})["hidden"]
-    return {**others, "layers": len(hidden), "width": hidden[0]} if len({*hidden}) == 1 else values
+    if len({*hidden}) != 1 or {"layers", "width"} & values.keys():
+        return values
+    return {**others, "layers": len(hidden), "width": hidden[0]}
 
 
 def active(space: Space, params: Mapping[str, Scalar]) -> dict[str, Scalar]:

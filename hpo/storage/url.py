@@ -58,7 +58,12 @@ def storage_option(url: str) -> str:
 
 def is_needed(url: str) -> bool:
     """Whether a command needs --storage to use this storage: it is not the default one."""
-    return not url == DEFAULT_URL == (os.environ.get("HPO_STORAGE") or DEFAULT_URL)
+    return not url == DEFAULT_URL == default_storage()
+
+
+def default_storage() -> str:
+    """Return the URL that a command without --storage uses."""
+    return os.environ.get("HPO_STORAGE") or DEFAULT_URL
 
 
 def named(study: str, url: str) -> str:

@@ -17,7 +17,16 @@ from hpo.errors import DataError, StudyError, fault_list, first_fault
 from hpo.storage.database import DAMAGE, Database, damaged_study
 from hpo.storage.opening import attributes_of, database_of, in_command, open_storage, url_of
 from hpo.storage.url import set_option, storage_option
-from hpo.study.record import FORMAT, WINDOW, DataInfo, Goal, StudyRecord, check_name, describe_data
+from hpo.study.record import (
+    FORMAT,
+    LIBRARY,
+    WINDOW,
+    DataInfo,
+    Goal,
+    StudyRecord,
+    check_name,
+    describe_data,
+)
 
 T = TypeVar("T")
 
@@ -98,7 +107,9 @@ def renew_record(
     record = old.judged_by(margin, weights, require)
     if data.path is not None and (data.path, data.notes) != (old.data.path, old.data.notes):
         is_moved = data.path != old.data.path
-        command = set_option(old.command, "--data", data.path) if is_moved else old.command
+        command = old.command
+        if is_moved and command != LIBRARY:
+            command = set_option(command, "--data", data.path)
         record = replace(record, data=data, command=command)
     if record != old:
         study.set_user_attr(_ATTRIBUTE, record.to_document())

@@ -160,8 +160,8 @@ class StudySummary:
     """The state of a study. `n_trained` and `n_reused` describe the last call.
 
     `verdict` compares the configurations of a grid, pair by pair; `finalists` those of a search,
-    once they are all trained; `baseline_scores` are the metrics of the baselines on the folds of
-    the first repeats of the best; `reports` are the course networks by name, and `report_pairs`
+    once they are all trained; `baseline_scores` are the metrics of the baselines on the folds by
+    which the best is judged; `reports` are the course networks by name, and `report_pairs`
     compare the winner with them by equal repeats. `openings` lists the openings of the sealed
     test, whose results are not included. `n_open` counts the trainings to be done if nothing is
     pruned, including running and waiting ones. `damaged` explains why unreadable trials are left
@@ -231,8 +231,8 @@ class StudySummary:
         command = self.record.command
         if command == LIBRARY:
             return command
-        if self.name != self.record.default_name():
-            command = set_option(command, "--study", self.name)
+        name = None if self.name == self.record.default_name() else self.name
+        command = set_option(command, "--study", name)
         return set_option(command, "--storage", self.storage if is_needed(self.url) else None)
 
     @property

@@ -14,14 +14,13 @@ from hpo.stats import mean_interval
 from hpo.stats.intervals import WIDEST
 from hpo.stats.sentences import longest
 from hpo.storage.url import named, storage_option
+from hpo.study.baselines import MAJORITY, REGRESSION
 from hpo.study.record import LIBRARY
 from hpo.study.summary import StudySummary
 from hpo.tables import Answer, count, duration
 from hpo.training import machine
 from hpo.views.evaluations import evaluation_sentence
 
-_MAJORITY: Final = "majority class"
-_REGRESSION: Final = "logistic regression"
 # Never advise more repeats than this: another configuration decides sooner.
 _MOST_REPEATS: Final = 50
 _FLAGS: Final = ("--until-decided", "--test", "--dry-run", "--json", "--quiet", "--open")
@@ -110,7 +109,7 @@ def _finding(summary: StudySummary) -> str:
 def _quality(summary: StudySummary) -> tuple[str, bool]:
     """Compare the best, on unchanged images, with the baselines."""
     best, score = summary.best, summary.baseline_score
-    majority, regression = map(summary.baseline_values.get, (_MAJORITY, _REGRESSION))
+    majority, regression = map(summary.baseline_values.get, (MAJORITY, REGRESSION))
     measured = [r.validation(score.metric) for r in best.judged] if best else []
     values = [x for x in measured if x is not None]
     if best is None or majority is None or regression is None or not values:
@@ -151,13 +150,12 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
 def _certainty(
     summary: StudySummary, measured: Sequence[float | None], regression: float
 ) -> tuple[bool, str]:
-    """Return whether repeats clearly differ from the regression on equal folds, and the interval.
-
-    Older studies have recorded only the mean of the regression.
-    """
+    """Return whether repeats clearly differ from the regression, and the interval."""
     score = summary.baseline_score
-    by_fold = summary.baseline_scores.get(_REGRESSION, {}).get(score.metric)
-    pairs = zip(measured, by_fold or repeat(regression), strict=False)
+    by_fold = summary.baseline_scores.get(REGRESSION, {}).get(score.metric) or [regression]
+    # A single one is the mean of an older study, or that of its validation split.
+    of_repeats = repeat(by_fold[0]) if len(by_fold) == 1 else by_fold
+    pairs = zip(measured, of_repeats, strict=False)
     overlap = summary.record.data.overlap
     interval = mean_interval([x - y for x, y in pairs if x is not None], overlap=overlap)
     if interval.low is None or interval.high is None:

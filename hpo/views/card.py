@@ -8,7 +8,7 @@ from hpo.storage.url import named
 from hpo.study.summary import Configuration, StudySummary, sentences
 from hpo.study.test_access import statements
 from hpo.training.machine import versions
-from hpo.views.evaluations import metric_cells, regression_sentence
+from hpo.views.evaluations import metric_cells
 from hpo.views.studies import baselines_text
 
 
@@ -103,8 +103,13 @@ def _metrics(
     cells = metric_cells((evaluated.ensemble or evaluated).metrics, "{} | {} to {}")
     rows = (f"| {m} | {cell if '|' in cell else f'{cell} | '} |" for m, cell in cells.items())
     yield "\n".join([f"| {title} | | 95 % interval |", "|---|---|---|", *rows])
-    if sentence := regression_sentence(evaluation, score.plain):
-        yield sentence
+    if regression := evaluation.regression:
+        means = [x.metrics["accuracy"].mean or 0.0 for x in (regression, evaluated)]
+        ours, theirs = (f"{100 * mean:.1f} %" for mean in reversed(means))
+        yield (
+            f"A logistic regression on the same folds has {theirs} accuracy on these images, the "
+            f"networks have {ours} on average."
+        )
     yield from statements(summary.openings, n_complete=summary.count("complete"))
 
 

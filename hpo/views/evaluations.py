@@ -17,9 +17,10 @@ from hpo.evaluate.thresholds import read_rule
 from hpo.space.records import short_text
 from hpo.stats import Interval
 from hpo.stats.intervals import WIDEST
+from hpo.stats.sentences import amounts
 from hpo.study.score import SCORES, Score
 from hpo.study.summary import StudySummary
-from hpo.tables import DASH, Column, Row, Table
+from hpo.tables import DASH, Column, Row, Table, count
 
 _MOST_PAIRS: Final = 10
 _MOST_CLASSES: Final = 5
@@ -177,33 +178,41 @@ def evaluation_sentence(evaluation: Evaluation, summary: StudySummary) -> str | 
     # The metric of the study comes first.
     texts = []
     for score in dict.fromkeys((summary.record.score.plain, SCORES["accuracy"], SCORES["auroc"])):
-        is_percent = score.metric in SHARES.values()
-        unit, form = ("\u00a0%", ".1f") if is_percent else ("", ".3f")
-        interval, scale = evaluated.metrics[score.metric], 100 if is_percent else 1
+        scale, form, unit = _form(score)
+        interval = evaluated.metrics[score.metric]
         text = interval_text(interval, f"{{}}{unit} ({{}} to {{}}{unit})", scale, form)
         texts.append(f"{score.title} {text}{'' if text.endswith(')') else unit}")
     having = ", with 95 % intervals" * any(text.endswith(")") for text in texts)
     text = f"Test result of {evaluated.name}{having}: {', '.join(texts)}."
-    return f"{text} {regression_sentence(evaluation, summary.record.score.plain)}".strip()
+    return f"{text} {_beside_regression(evaluation, evaluated, summary.record.score)}".strip()
 
 
-def regression_sentence(evaluation: Evaluation, score: Score) -> str:
-    """Compare the best with a logistic regression on the test; "" if an older version did not."""
-    regression, above = evaluation.regression, evaluation.above_regression
+def _beside_regression(evaluation: Evaluation, evaluated: Evaluated, score: Score) -> str:
+    """Compare with a logistic regression on the test; "" if an older version did not."""
+    regression, above = evaluation.regression, evaluated.above_regression
     other = regression.metrics[score.metric].mean if regression else None
     if other is None or above is None or above.mean is None:
         return ""
-    what = f"A plain logistic regression has {score.text(other)} {score.title} there"
+    scale, form, unit = _form(score.plain)
+    shown = f"{scale * other:{form}}"
+    what = f"{shown}{unit} {score.plain.title}" if unit else f"{score.plain.title} {shown}"
+    what = f"A plain logistic regression has {what} there"
     if above.low is None or above.high is None:
         return f"{what}."
-    unit = " points" if score.kind.is_share else ""
-    low, mean, high = (score.number(abs(x)) for x in (above.low, above.mean, above.high))
+    if scale == 100 and above.high - above.low > WIDEST:
+        return f"{what}; {count(above.n, 'repeat')} are too few to compare."
+    points, digits = (" points", 1) if unit else ("", 3)
     if above.low <= 0 <= above.high:
-        return f"{what}: no significant difference (95 % interval -{low} to +{high}{unit})."
-    if above.mean < 0:
-        low, high = high, low
-    is_better = (above.mean > 0) == (score.kind.direction == "maximize")
-    return (
-        f"{what}: the network is {'better' if is_better else 'worse'}, by {mean}{unit} "
-        f"(95 % interval {low} to {high})."
-    )
+        low, high = amounts((above.low, above.high), scale, digits, sign="+")
+        text = f"{what}: no significant difference (95 % interval {low} to {high}{points})."
+    else:
+        ends = sorted((abs(above.low), abs(above.high)))
+        mean, low, high = amounts((abs(above.mean), *ends), scale, digits, least=ends[0])
+        way = "better" if (above.mean > 0) == (score.kind.direction == "maximize") else "worse"
+        text = f"{what}: the network is {way}, by {mean}{points} (95 % interval {low} to {high})."
+    return text + " This compares two models, not two configurations." * (above.n == 1)
+
+
+def _form(score: Score) -> tuple[int, str, str]:
+    """Return factor, format and unit of a metric as the table of the test shows it."""
+    return (100, ".1f", "\u00a0%") if score.metric in SHARES.values() else (1, ".3f", "")

@@ -225,7 +225,7 @@ def _match_classes(
     names = tuple(theirs[place] for place in places)
     labels = np.argsort(places).astype(dataset.labels.dtype)[dataset.labels]
     notes = []
-    if [name.casefold() for name in names] != [name.casefold() for name in ours]:
+    if by_name and [*map(str.casefold, names)] != [*map(str.casefold, ours)]:
         pairs = ", ".join(map(" for ".join, zip(names, ours, strict=True)))
         notes = [f"Its classes correspond to those of {whose}: {pairs}."]
     return replace(dataset, labels=labels, class_names=names), notes

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,17 +13,17 @@ import pytest
 from hpo.data.dataset import TEST, Dataset
 from hpo.errors import DataError, RunStoreError, StudyError
 from hpo.evaluate.configurations import gather
+from hpo.evaluate.intervals import compare_metric, draw_weights
 from hpo.evaluate.records import from_document, to_document
 from hpo.evaluate.test import read_evaluation
-from hpo.stats import Interval
+from hpo.stats import Interval, share
 from hpo.study.baselines import baselines
 from hpo.study.gathering import summarize
 from hpo.study.record import LIBRARY, Goal
-from hpo.study.score import SCORES
 from hpo.study.study import raise_goal
 from hpo.study.summary import StudySummary
 from hpo.study.test_access import Opening, read_openings
-from hpo.views.evaluations import regression_sentence
+from hpo.views.evaluations import evaluation_sentence
 from tests.evaluate.conftest import Finished, good, guess
 
 
@@ -212,8 +213,6 @@ def test_a_logistic_regression_is_evaluated_on_the_same_folds(grid: Finished) ->
     found, best = grid.open(), summary(grid).best
     regression, evaluated = found.regression, found.of(best)
     assert regression
-    assert evaluated
-    assert found.above_regression
     assert regression not in found.configurations
     # On validation it is the baseline of the study: test plus gap.
     folds = [repeat.fold for repeat in best.judged]
@@ -221,32 +220,69 @@ def test_a_logistic_regression_is_evaluated_on_the_same_folds(grid: Finished) ->
     for metric in ("accuracy", "auroc"):
         on_validation = regression.metrics[metric].mean + regression.gap[metric].mean
         assert on_validation == pytest.approx(np.mean(expected[metric]))
-    apart = evaluated.metrics["accuracy"].mean - regression.metrics["accuracy"].mean
-    assert found.above_regression.mean == pytest.approx(apart)
-    assert found.above_regression.n == len(folds)
-    # Evaluations of older versions lack it.
-    older = {n: x for n, x in to_document(found).items() if "regression" not in n}
-    assert from_document(older).of(best) == evaluated
+    for one in found.configurations:
+        apart = one.metrics["accuracy"].mean - regression.metrics["accuracy"].mean
+        assert one.above_regression.mean == pytest.approx(apart)
+        assert one.above_regression.n == len(folds)
+    # Evaluations of older versions lack it; it is added without another opening.
+    older = to_document(found) | {"regression": None}
+    older["configurations"] = [one | {"above_regression": None} for one in older["configurations"]]
+    assert from_document(older).of(best) == replace(evaluated, above_regression=None)
+    grid.study.set_user_attr("test", older)
+    assert grid.open() == found
+    assert len(read_openings(grid.study)) == 1
+
+
+def test_the_regression_is_fitted_before_the_test_is_opened(
+    grid: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.evaluate.configurations.regressions", Mock(side_effect=MemoryError))
+    with pytest.raises(MemoryError):
+        grid.open()
+    assert sealed(grid)
 
 
 def test_the_comparison_with_a_regression_in_words(grid: Finished) -> None:
-    found = grid.open()
-    regression = replace(found.regression, metrics={"accuracy": Interval(0.7, 0.6, 0.8, None, 3)})
+    study, found = summary(grid), grid.open()
+    best = found.of(study.best)
 
-    def words(mean: float, low: float | None, high: float | None, metric: str = "accuracy") -> str:
-        above = Interval(mean, low, high, None, 3)
-        other = replace(regression, metrics={metric: regression.metrics["accuracy"]})
-        evaluation = replace(found, regression=other, above_regression=above)
-        return regression_sentence(evaluation, SCORES[metric])
+    def words(
+        mean: float, low: float | None, high: float | None, metric: str = "accuracy", n: int = 3
+    ) -> str:
+        metrics = {**best.metrics, metric: Interval(0.7, 0.6, 0.8, None, n)}
+        above = Interval(mean, low, high, None, n)
+        evaluated = tuple(replace(c, above_regression=above) for c in found.configurations)
+        regression = replace(found.regression, metrics=metrics)
+        evaluation = replace(found, configurations=evaluated, regression=regression)
+        record = replace(study.record, metric=metric)
+        sentence = evaluation_sentence(evaluation, replace(study, record=record))
+        return sentence[sentence.index("A plain") :]
 
     start = "A plain logistic regression has 70.0\N{NO-BREAK SPACE}% accuracy there"
     better = "the network is better, by 9.0 points (95 % interval 4.0 to 14.0)."
     assert words(0.09, 0.04, 0.14) == f"{start}: {better}"
     assert words(-0.09, -0.14, -0.04) == f"{start}: {better.replace('better', 'worse')}"
-    unclear = "no significant difference (95 % interval -1.0 to +5.0 points)."
-    assert words(0.02, -0.01, 0.05) == f"{start}: {unclear}"
+    alone = f"{start}: {better} This compares two models, not two configurations."
+    assert words(0.09, 0.04, 0.14, n=1) == alone
+    unclear = "no significant difference (95 % interval +0.0 to +5.0 points)."
+    assert words(0.02, -0.0001, 0.05) == f"{start}: {unclear}"
     assert words(0.02, None, None) == f"{start}."
-    # A lower loss is better.
-    loss = words(-0.09, -0.14, -0.04, "log_loss")
-    assert loss.endswith("the network is better, by 0.090 (95 % interval 0.040 to 0.140).")
-    assert regression_sentence(replace(found, regression=None), SCORES["accuracy"]) == ""
+    assert words(0.02, -1.0, 1.0, n=2) == f"{start}; 2 repeats are too few to compare."
+    # A lower loss is better; small numbers keep digits.
+    loss = words(-0.0009, -0.0014, -0.0004, "log_loss")
+    assert loss.startswith("A plain logistic regression has log loss 0.700 there: the network is ")
+    assert loss.endswith("better, by 0.0009 (95 % interval 0.0004 to 0.0014).")
+
+
+def test_a_regression_and_one_training_are_compared_by_mcnemars_test() -> None:
+    """5 of 16 answers differ, all in one direction: p = 0.0625."""
+    right = np.ones(16, bool)
+    wrong = np.arange(16) >= 5
+    weights = draw_weights(np.arange(16), seed=0)
+    answers = [{0: ({"accuracy": share(one)(weights)}, one)} for one in (right, wrong)]
+    (interval,) = compare_metric(answers[:1], answers[1], "accuracy", overlap=0.25, n_patients=16)
+    assert interval.mean == pytest.approx(5 / 16)
+    assert interval.low == 0
+    assert compare_metric(
+        [{1: answers[0][0]}], answers[1], "accuracy", overlap=0, n_patients=16
+    ) == [None]
