@@ -33,11 +33,10 @@ def test_compare_writes_table_page_and_json_or_refuses_other_data(hpo: Hpo, xray
     assert_error(hpo("compare", "mine", "three"), 1, "different data", "three: other")
 
 
+@pytest.mark.usefixtures("mine")
 def test_learning_curves_are_shown_on_request(hpo: Hpo, xrays: Path) -> None:
-    grid = (*GRID, "--data", xrays, "--study", "mine")
-    hpo(*grid, *OUT_OF_TIME)
-    assert hpo("show", "mine", "--curves", "--json").json["curves"] is None
-    hpo(*grid)
+    hpo(*GRID, "--data", xrays, "--study", "begun", *OUT_OF_TIME)
+    assert hpo("show", "begun", "--curves", "--json").json["curves"] is None
     assert "Learning curves" not in hpo("show", "mine").out
     assert "curves" not in hpo("show", "mine", "--json").json
     shown = hpo("show", "mine", "--curves").out

@@ -133,10 +133,8 @@ def test_batch_sizes_above_the_image_count_are_refused_or_left_out(hpo: Hpo, xra
     Path("space.toml").write_text(space.replace("choices = [8, 16, 500]", "low = 8, high = 500"))
     ranged = hpo(*search[:-1], "ranged", "--trials", "3")
     assert "The search leaves out batch_size above 64" in ranged.out
-    sizes = [
-        c["params"]["batch_size"] for c in hpo("show", "ranged", "--json").json["configurations"]
-    ]
-    assert max(sizes) <= 64
+    configurations = hpo("show", "ranged", "--json").json["configurations"]
+    assert max(c["params"]["batch_size"] for c in configurations) <= 64
     Path("space.toml").write_text(space.replace("[8, 16, 500]", "[500]"))
     assert_error(
         hpo(*search), 2, "tries batch_size from 500, but there are only 64 training images"

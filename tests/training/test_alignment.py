@@ -15,6 +15,7 @@ from torch import Tensor
 from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.data.phantom import draw
+from hpo.training import alignment
 from hpo.training.alignment import TEMPLATE, align, make_template
 from hpo.training.augmentation import change_pose
 from hpo.training.device import Device, one_thread
@@ -93,9 +94,11 @@ def test_lanes_of_every_fold_match_training_alone(data: TrainingData, cpu: Devic
 
 
 def test_exported_weights_align_images_themselves(
-    data: TrainingData, train: Train, tmp_path: Path
+    data: TrainingData, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both hpo and the exported program give the recorded probabilities."""
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(alignment, "_N_STEPS", 2)  # The exported program repeats them.
     config = CONFIG.replace(normalize="image")
     result, images = train(config), data.pixels_at(24)[data.n_pool :]
     file = tmp_path / "weights.safetensors"
