@@ -3,6 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Containers often set it: then each of the many processes of the tests compiles hpo again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test docs results bench rubbish fuzz chaos clean
 
 install: .venv/installed
