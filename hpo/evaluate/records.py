@@ -144,10 +144,6 @@ class Evaluation:
         trials = {repeat.trial for repeat in configuration.judged} if configuration else set()
         return next((c for c in self.configurations if trials == set(c.trials)), None)
 
-    def columns(self, most: int | None = None) -> tuple[Evaluated, ...]:
-        """Return the first `most` configurations, and the logistic regression."""
-        return self.configurations[:most] + ((self.regression,) if self.regression else ())
-
 
 _ADAPTER: Final = TypeAdapter(Evaluation)
 

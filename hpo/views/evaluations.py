@@ -28,20 +28,21 @@ _MOST_CLASSES: Final = 5
 
 def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int = 12) -> Table:
     """Return a row per metric, its interval on a second line, and a column per configuration."""
-    shown = evaluation.columns(most)
-    swept = {tuple(c.params) if c.name == c.label else () for c in shown if c.trials}
-    corner, names = "", [c.name for c in shown]
+    shown, other = evaluation.configurations[:most], evaluation.regression
+    columns = (*shown, other) if other else shown
+    swept = {tuple(c.params) if c.name == c.label else () for c in shown}
+    corner, names = "", [c.name for c in columns]
     if len(swept) == 1 and len(name := swept.pop()) == 1:
-        corner, names = name[0], [short_text(c.value) for c in shown]
+        corner, names = name[0], [short_text(c.value) for c in columns]
     rows = [
-        *_metric_rows(evaluation, shown),
-        _row("accuracy gap, points", [c.gap["accuracy"] for c in shown], 100, "+z.1f"),
-        _row("AUROC gap", [c.gap["auroc"] for c in shown], 1, "+z.2f"),
+        *_metric_rows(evaluation, columns),
+        _row("accuracy gap, points", [c.gap["accuracy"] for c in columns], 100, "+z.1f"),
+        _row("AUROC gap", [c.gap["auroc"] for c in columns], 1, "+z.2f"),
     ]
     if has_matrix := 2 < len(evaluation.classes) <= _MOST_CLASSES:
-        rows += _confusion_rows(list(evaluation.classes), shown)
+        rows += _confusion_rows(list(evaluation.classes), columns)
     notes = "Second lines are 95 % intervals over trainings and patients"
-    ensembles = [c.ensemble for c in shown]
+    ensembles = [c.ensemble for c in columns]
     if any(ensembles):
         notes += "; of an ensemble, over patients alone"
         sizes = [f"of {e.n} repeats" if e else DASH for e in ensembles]
@@ -50,9 +51,9 @@ def evaluation_table(evaluation: Evaluation, summary: StudySummary, *, most: int
             thresholds = [f"{e.threshold:.3f}" if e else DASH for e in ensembles]
             rows.append(Row(("threshold", *thresholds)))
         rows += _metric_rows(evaluation, ensembles)
-    n_hidden = len(evaluation.columns()) - len(shown)
+    n_hidden = len(evaluation.configurations) - len(shown)
     hidden = [f"{n_hidden:,} more configurations are in --json."] if n_hidden else []
-    chosen = [t for c in evaluation.configurations[:most] for t in c.thresholds]
+    chosen = [t for c in shown for t in c.thresholds]
     threshold = f", threshold {evaluation.threshold}" if len(evaluation.classes) == 2 else ""
     if min(chosen) < max(chosen):
         threshold += " on the validation images of each repeat "
@@ -121,8 +122,6 @@ def _sentences(
 ) -> Iterator[str]:
     """Yield confusion, gaps and warnings of each configuration, then the comparisons."""
     for c in shown:
-        if c is evaluation.regression:
-            continue
         if c.name != c.label:
             yield f"{c.name}: {c.label}"
         n = len(c.trials)
