@@ -96,6 +96,8 @@ def test_a_study_from_python_evaluates_predicts_and_exports(
     assert (other.record.data.path, other.url) == (str(xrays), "sqlite:///other.db")
     assert library.open_study("other").n_done == 1
     monkeypatch.delenv("HPO_STORAGE")
+    monkeypatch.setenv("HPO_DATA", "")
+    assert library.Settings().data is None
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match="pip install pandas"):
         study.to_dataframe()

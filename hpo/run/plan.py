@@ -66,7 +66,8 @@ class Settings:
     validation metrics of a winner; None keeps the recorded ones.
     """
 
-    data: Path | str | None = field(default_factory=lambda: os.environ.get("HPO_DATA"))
+    # An empty variable counts as unset, as for the commands.
+    data: Path | str | None = field(default_factory=lambda: os.environ.get("HPO_DATA") or None)
     manifest: Manifest = NO_MANIFEST
     space: str | Mapping[str, Any] = "chest_xray"
     model: str | Callable[..., Any] | None = None
