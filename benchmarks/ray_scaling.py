@@ -2,21 +2,25 @@
 
 Ray, its object store, the training loop, the database and the run store are real. An actor sleeps
 as long as trainings of the reports' size take (30 epochs of 0.58 s, stack.json; each 0.7 to 1.3
-times as long) and returns weights of their size. For each number of actors, ten trainings each:
-their time divided by the number of actors, as a share of the time from the first actor's work to
-the last result. Here actors start one after another, while a separate node starts its actors at
-once, so the time of the trainings is also given as a share of the time in which actors existed.
-Also measured are the processor seconds of the command per training, in its loop (asking,
-distributing, reporting, finishing, storing) and in total, with Ray's own, and the seconds for
-which the command waited for a processor that others used.
+times as long) and returns weights of their size. Eight processes, started before the command,
+answer for all actors, because 64 idle processes alone take 0.6 of a core, which on a cluster would
+be cores of other machines; `--processes 0` starts a process for each actor. For each number of
+actors, ten trainings each: their time divided by the number of actors, as a share of the time from
+the first actor's work to the last result. Also measured are the processor seconds of the command
+per training, in its loop (asking, distributing, reporting, finishing, storing) and in total, with
+Ray's own, and the seconds for which the command waited for a processor that others used.
 """
 
 import argparse
+import functools
+import itertools
 import json
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any, Final
 
 from benchmarks.machine import describe_machine
@@ -36,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_scaling", description=__doc__)
     parser.add_argument("--actors", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--each", type=int, default=10, help="trainings of each actor")
+    parser.add_argument("--processes", type=int, default=8, help="that answer for the actors")
     parser.add_argument("--result", type=Path, default=RESULT)
     asked = parser.parse_args()
     os.environ |= {
@@ -58,14 +63,60 @@ def main() -> None:
         setattr(ray_cluster, name, value)
     rows = []
     for n in asked.actors:
-        rows.append(measure(n, asked.each))
+        rows.append(measure(n, asked.each, asked.processes))
         print(rows[-1], flush=True)
         result = {"what": __doc__, "machine": describe_machine(), "rows": rows}
         asked.result.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def measure(n_actors: int, each: int) -> dict[str, Any]:
+class Host:
+    """A process that answers for several actors."""
+
+    def __init__(self) -> None:
+        self.sleepers = dict[int, Sleeper]()
+
+    def answer(self, actor: int, *arguments: Any) -> Any:
+        """Answer for one of them."""
+        return self.sleepers.setdefault(actor, Sleeper()).answer(*arguments)
+
+
+class Hosted:
+    """Starts actors in `hosts` instead of in processes of their own; a handle of one of them."""
+
+    def __init__(self, hosts: Sequence[Any], number: int = 0) -> None:
+        self.hosts, self.numbers = hosts, itertools.count()
+        answer = hosts[number % len(hosts)].answer
+        self.answer = SimpleNamespace(remote=lambda *asked: answer.remote(number, *asked))
+
+    def options(self, **_: object) -> "Hosted":
+        """Return itself: the place does not matter."""
+        return self
+
+    def remote(self, *_: object, **__: object) -> "Hosted":
+        """Return the handle of a new actor."""
+        return Hosted(self.hosts, next(self.numbers))
+
+
+def hosting(n_processes: int) -> Callable[..., Any]:
+    """Return a `ray.remote` whose actors are answered for by this many processes."""
+    import ray
+
+    @functools.cache
+    def hosts() -> Hosted:
+        start = ray.remote(num_cpus=0, max_concurrency=100)(Host).remote
+        started = [start() for _ in range(n_processes)]
+        ray.get([host.answer.remote(0, "facts") for host in started])
+        return Hosted(started)
+
+    def remote(**options: Any) -> Callable[[Any], Any]:
+        return lambda target: hosts() if target is Sleeper else ray.remote(**options)(target)
+
+    return remote
+
+
+def measure(n_actors: int, each: int, n_processes: int) -> dict[str, Any]:
     """Train a grid on a cluster of two nodes with this many actors."""
+    import ray
     from ray.cluster_utils import Cluster
 
     from hpo.training import ray_cluster
@@ -75,6 +126,8 @@ def measure(n_actors: int, each: int) -> dict[str, Any]:
     nodes = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(2):
         nodes.add_node(num_cpus=n_actors // 2, object_store_memory=1 << 30)
+    if n_processes:
+        ray_cluster.ray = SimpleNamespace(**vars(ray) | {"remote": hosting(n_processes)})
     receive, waited = ray_cluster.Cluster.receive, [0.0]
 
     def timed(cluster: Any) -> Any:
