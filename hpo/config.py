@@ -73,7 +73,7 @@ Widths: TypeAlias = Annotated[tuple[Width, ...], _UpTo8, BeforeValidator(_as_tup
 _Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 _Probability: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 _Probabilities: TypeAlias = Annotated[tuple[_Probability, ...], _UpTo8, BeforeValidator(_as_tuple)]
-_TAGS: Final = ("one value", "a list")
+_TAGS: Final = ("one value", "a list", "str", "callable")
 _Dropout: TypeAlias = Annotated[
     Annotated[_Probability, Tag(_TAGS[0])] | Annotated[_Probabilities, Tag(_TAGS[1])],
     Discriminator(lambda value: _TAGS[isinstance(value, list | tuple)]),
@@ -370,8 +370,8 @@ _OTHER_NAMES: Final = {
 }  # fmt: skip
 
 _ALLOWED: Final = {
-    "bool_type": "true or false",
-    **dict.fromkeys(("int_type", "int_parsing"), "a whole number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "a number"),
     "literal_error": "one of {expected}",
     "greater_than": "above {gt:g}",
@@ -383,6 +383,8 @@ _ALLOWED: Final = {
     "tuple_type": "a list",
     **dict.fromkeys(("dict_type", "model_type"), "a table"),
     "pattern_regex": "a regular expression",
+    "string_type": "a text",
+    "path_type": "a path",
 }
 """The allowed values by the type of pydantic's error, filled in from its context."""
 
@@ -408,10 +410,14 @@ def faults(
     if not isinstance(error, ValidationError):
         sentences = error.faults if isinstance(error, ConfigError) else error.args
         return [f"{place}: {sentence}" if place else sentence for sentence in sentences]
-    all_sentences = []
+    all_sentences, with_type = [], set[tuple[str | int, ...]]()
     for fault in error.errors(include_url=False):
-        path = [part for part in fault["loc"] if part not in _TAGS]
+        path = [part for part in fault["loc"] if part not in _TAGS and "[" not in str(part)]
         kind, context = fault["type"], fault.get("ctx", {})
+        if kind.endswith("_type"):
+            if tuple(path) in with_type:  # Each type of a union has its own fault.
+                continue
+            with_type.add(tuple(path))
         *parents, name = [part for part in path if isinstance(part, str)] or ["The value"]
         if kind == "value_error":
             all_sentences += faults(context["error"], _place(place, path), unknown=unknown)

@@ -37,8 +37,9 @@ def test_search_is_the_function_and_not_a_module() -> None:
 
 def test_wrong_settings_in_python_are_listed_together() -> None:
     with pytest.raises(UsageError) as refused:
-        library.search(set="hidden=8", trials="three", epoch=3)
+        library.search(data=5, set="hidden=8", trials="three", epoch=3)
     message = str(refused.value)
+    assert "data must be a path, but is 5.\n" in message
     assert "set must be a table" in message
     assert "trials must be a whole number" in message
     assert "Unknown option 'epoch'. Did you mean epochs?" in message
