@@ -87,8 +87,8 @@ class Study(StudySummary):
         from hpo.weights.predict import image_files, predict
 
         paths = [paths] if isinstance(paths, str | Path) else paths
-        rule, own = _as_typed(threshold, model)
-        networks = open_winner(self.name, self.url, own, rule)
+        rule, custom = _as_typed(threshold, model)
+        networks = open_winner(self.name, self.url, custom, rule)
         return list(predict(networks, image_files([Path(path) for path in paths])))
 
     def export(
@@ -106,8 +106,8 @@ class Study(StudySummary):
         """
         stored = read_study(self.name, self.url)
         folder = Path(out) if out else stored.folder / "export"
-        rule, own = _as_typed(threshold, model)
-        for line in export(stored, folder, threshold=rule, is_all=is_all, model=own):
+        rule, custom = _as_typed(threshold, model)
+        for line in export(stored, folder, threshold=rule, is_all=is_all, model=custom):
             print(line, file=sys.stderr)
         return folder
 

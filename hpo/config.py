@@ -118,7 +118,7 @@ Signature: TypeAlias = tuple[Declared, ...]
 _KINDS: Final = {"bool": bool, "int": Whole, "float": float, "str": str, "any": Scalar}
 
 
-class OwnModel(BaseModel):
+class CustomModel(BaseModel):
     """A custom network: its file, the hyperparameters that it declares, and their values.
 
     `entry` is FILE.py:NAME without a folder, `digest` covers the file and the modules next to it
@@ -251,7 +251,7 @@ class TrainingConfig(BaseModel):
     weights: ScoredWeights = Field(
         default="last", description="weights to score and keep: the last, or their average"
     )
-    model: OwnModel | None = Field(default=None, description="a custom network")
+    model: CustomModel | None = Field(default=None, description="a custom network")
 
     @model_validator(mode="after")
     def _one_dropout_per_layer(self) -> Self:
@@ -306,22 +306,22 @@ class TrainingConfig(BaseModel):
         return self.model.signature if self.model else None
 
     @property
-    def own_params(self) -> dict[str, Value]:
+    def custom_params(self) -> dict[str, Value]:
         """The hyperparameters of a custom model that have a value."""
         return self.model.params if self.model else {}
 
     def value(self, name: str) -> Any:
         """Return a hyperparameter, including those of a custom model; None if it has no value."""
         if any(name == declared.name for declared in self.signature or ()):
-            return self.own_params.get(name)
+            return self.custom_params.get(name)
         return getattr(self, name)
 
     def replace(self, **changes: Value) -> Self:
         """Return a copy with the given fields changed, validated again."""
         fields: dict[str, Any] = self.to_mapping()
-        own = {d.name: changes.pop(d.name) for d in self.signature or () if d.name in changes}
-        if own:
-            fields["model"] |= {"params": fields["model"]["params"] | own}
+        declared = {d.name: changes.pop(d.name) for d in self.signature or () if d.name in changes}
+        if declared:
+            fields["model"] |= {"params": fields["model"]["params"] | declared}
         return self.from_mapping(fields | changes)
 
     def to_mapping(self) -> dict[str, Value]:

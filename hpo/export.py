@@ -82,8 +82,8 @@ def export(
         raise StudyError(
             f"No configuration of {summary.name} is complete yet. {summary.to_finish}"
         )
-    own = best.config.model
-    if has_weights and model is None and own and own.kind == "network":
+    custom = best.config.model
+    if has_weights and model is None and custom and custom.kind == "network":
         raise UsageError(
             f"The model of {summary.name} is your code, which runs only if you name it: add"
             f"{summary.record.model_option}. --no-weights exports only tables."
@@ -165,13 +165,13 @@ def _fields(
     return fields | ({} if threshold == 0.5 else {"threshold": threshold})
 
 
-def _write_model(write: _Write, home: Path, own: str | None) -> Exception | None:
+def _write_model(write: _Write, home: Path, custom: str | None) -> Exception | None:
     """Write the program and script that run without hpo; return the error if it fails."""
     from hpo.weights.handover import predict_script, to_program
     from hpo.weights.load import open_model
 
     try:
-        networks = open_model(home, None, own)
+        networks = open_model(home, None, custom)
         write(home / "model.pt2", to_program(networks))
     except (WeightsError, UsageError) as error:
         return error

@@ -25,8 +25,8 @@ from pydantic import ValidationError
 from hpo.config import (
     GRADIENT_FIELDS,
     MLP_FIELDS,
+    CustomModel,
     Declared,
-    OwnModel,
     TrainingConfig,
     did_you_mean,
     faults,
@@ -105,7 +105,7 @@ def entry_of(model: str | Callable[..., Any]) -> str:
     return f"{file}:{name}"
 
 
-def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
+def open_custom(entry: str, *, folder: Path | None = None) -> tuple[CustomModel, str]:
     """Run the file of FILE.py:NAME; return its declaration, and the entry with its folder.
 
     `folder` contains FILE; None is the working folder.
@@ -130,7 +130,7 @@ def open_own(entry: str, *, folder: Path | None = None) -> tuple[OwnModel, str]:
             raise ModelError(fault_list(f"The signature of {name} in {path} is invalid:", wrong))
         packages = packages_distributions()
         others = {other for module in _sources(path)[1] for other in packages.get(module, ())}
-        model = OwnModel(
+        model = CustomModel(
             entry=f"{path.name}:{name}",
             digest=digest,
             versions={other: version(other) for other in sorted(others)},
@@ -165,7 +165,7 @@ def build(config: TrainingConfig, code: str | None, *, seed: int) -> Any:
         return make(**arguments)
 
 
-def differences(recorded: OwnModel, found: OwnModel) -> list[str]:
+def differences(recorded: CustomModel, found: CustomModel) -> list[str]:
     """Describe how a model differs from the recorded one; the folder is ignored."""
     pairs: dict[str, tuple[object, object]] = {
         "name": (recorded.entry, found.entry),

@@ -70,7 +70,7 @@ def runs_in(folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("command", [SEARCH, OWN], ids=["search", "own model"])
+@pytest.mark.parametrize("command", [SEARCH, OWN], ids=["search", "custom model"])
 def test_a_study_is_the_same_on_a_cluster(
     cluster: Any, hpo: Hpo, xrays: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:

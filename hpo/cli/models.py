@@ -46,7 +46,7 @@ def evaluate(
     input_scale: options.InputScale = None,
     activation: options.HiddenActivation = None,
     has_sigmoid: options.HasSigmoid = False,
-    own: options.Model = None,
+    custom: options.Model = None,
     all_: Annotated[
         bool,
         Option("--all", help="Evaluate every configuration of a search, not only the winner."),
@@ -97,7 +97,7 @@ def evaluate(
         only = dict.fromkeys(_OF_STUDIES, "a study")
     else:
         only = dict.fromkeys(_OF_WEIGHTS, "--weights")
-        of_others = ("own", *(name for name in of_data if name != "data"))
+        of_others = ("custom", *(name for name in of_data if name != "data"))
         only |= dict.fromkeys(of_others if on is None else (), "--weights and --on")
     for name, home in only.items():
         if name in given:
@@ -131,11 +131,13 @@ def evaluate(
         assert study
         command = options.command_line()
         evaluation = evaluate_elsewhere(
-            study, storage, dataset, threshold=rule.value, own=own, command=command
+            study, storage, dataset, threshold=rule.value, custom=custom, command=command
         )
     else:
         value = rule.value if "threshold" in given else None
-        evaluation = evaluate_weights(weights, dataset, unseen=unseen, threshold=value, own=own)
+        evaluation = evaluate_weights(
+            weights, dataset, unseen=unseen, threshold=value, custom=custom
+        )
     if not json:
         for note in (f"Network: {evaluation.architecture}", *evaluation.notes):
             say(note, style="dim")
@@ -193,7 +195,7 @@ def predict(
     input_scale: options.InputScale = None,
     activation: options.HiddenActivation = None,
     has_sigmoid: options.HasSigmoid = False,
-    own: options.Model = None,
+    custom: options.Model = None,
     storage: options.Storage = DEFAULT_URL,
     json: options.Json = False,
 ) -> None:
@@ -232,7 +234,7 @@ def predict(
                 f"--threshold {rule.text} is chosen on validation images, which are not known "
                 "for weights. Give a number, such as 0.5, or the name of a study."
             )
-        networks = open_model(model, unseen, own)
+        networks = open_model(model, unseen, custom)
     elif unseen:
         raise UsageError(
             "--input-scale, --activation and --has-sigmoid describe weights files, but there is "
@@ -240,7 +242,7 @@ def predict(
         )
     else:
         try:
-            networks = open_winner(model.name, storage, own, threshold)
+            networks = open_winner(model.name, storage, custom, threshold)
         except (StudyError, StorageError) as error:
             message = f"There is no file or folder {model}. {error}"
             raise type(error)(message) from None

@@ -150,10 +150,10 @@ def settings(summary: StudySummary) -> Table:
     configs = {"base": base} | ({"best": summary.best.config} if summary.best else {})
     meanings = {n: field.description or "" for n, field in TrainingConfig.model_fields.items()}
     del meanings["model"]
-    if own := base.model:
+    if custom := base.model:
         meanings = {n: text for n, text in meanings.items() if n not in MLP_FIELDS}
-        meanings = {d.name: f"declared by {own.entry}" for d in own.signature} | meanings
-    rows, with_fields = [], [(c, c.active_fields() | c.own_params) for c in configs.values()]
+        meanings = {d.name: f"declared by {custom.entry}" for d in custom.signature} | meanings
+    rows, with_fields = [], [(c, c.active_fields() | c.custom_params) for c in configs.values()]
     for name, meaning in meanings.items():
         values = [value_text(c.value(name)) if name in f else "no effect" for c, f in with_fields]
         is_changed = len({*values}) > 1

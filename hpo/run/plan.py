@@ -263,7 +263,7 @@ def _plan(
                 "--precision bf16 is only for the built-in network. Custom models use fp32."
             )
         precision = "fp32"
-        from hpo.training.own import open_network
+        from hpo.training.custom import open_network
 
         try:
             open_network(configs[0], space.code)

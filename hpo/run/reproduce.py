@@ -83,8 +83,8 @@ class Reproduction:
 
     `name` is used in messages, `trial` is Optuna's number; `metric` is the score of the study.
     Without `has_run`, only the numbers stored in the trial were compared. `changes` lists the
-    differences between the recorded environment and this one; `own` names a custom model, which is
-    unchanged.
+    differences between the recorded environment and this one; `model` names a custom model, which
+    is unchanged.
     """
 
     study: str
@@ -97,7 +97,7 @@ class Reproduction:
     now: Numbers
     changes: tuple[str, ...]
     seconds: float
-    own: str = ""
+    model: str = ""
 
     @cached_property
     def differences(self) -> list[Difference]:
@@ -155,8 +155,8 @@ class Reproduction:
                     "amplifies it until two trainings differ as much as two seeds. This alone may "
                     "explain the difference."
                 )
-        elif self.differences and self.own:
-            yield f"Environment and {self.own} are unchanged, so the model is not deterministic."
+        elif self.differences and self.model:
+            yield f"Environment and {self.model} are unchanged, so the model is not deterministic."
         elif self.differences:
             yield "The environment is unchanged, so the code or the record has changed."
 
@@ -267,7 +267,7 @@ def reproduce(
         now=numbers_of(epochs, new_run, score),
         changes=tuple(_changes(trial, job, run, record, here)),
         seconds=time.monotonic() - started,
-        own=job.config.model.entry if job.config.model else "",
+        model=job.config.model.entry if job.config.model else "",
     )
 
 

@@ -292,7 +292,7 @@ def with_model(record: StudyRecord, name: str, model: Any) -> StudyRecord:
             f"{name} trains {recorded.entry}, and code runs only if the command line names it: "
             f"add{record.model_option}"
         )
-    model_now, code = models.open_own(model)
+    model_now, code = models.open_custom(model)
     if faults := models.differences(recorded, model_now):
         raise ModelError(
             fault_list(f"{code} is not the model that {name} was created with:", faults)

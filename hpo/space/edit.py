@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from hpo import models
-from hpo.config import MLP_FIELDS, OwnModel, Signature, TrainingConfig, Value, faults
+from hpo.config import MLP_FIELDS, CustomModel, Signature, TrainingConfig, Value, faults
 from hpo.errors import ConfigError, SpaceError, UsageError, fault_list
 from hpo.space.files import order_by_conditions, parse_space, read_space
 from hpo.space.records import (
@@ -52,15 +52,18 @@ def open_space(found: str | Mapping[str, Any], model: str | None = None) -> Spac
         model, folder = _entry_of(table, source), path.parent
     if model is None:
         return read_space(raw, name=name, source=source)
-    own, code = models.open_own(model, folder=folder)
-    is_own = not is_file or table is not None
-    is_own = is_own or any("model" in t for t in raw.values() if isinstance(t, dict))
+    custom, code = models.open_custom(model, folder=folder)
+    is_custom = not is_file or table is not None
+    is_custom = is_custom or any("model" in t for t in raw.values() if isinstance(t, dict))
     space = read_space(
-        _flat(raw) if is_own else raw, name=name, source=source, model=own if is_own else None
+        _flat(raw) if is_custom else raw,
+        name=name,
+        source=source,
+        model=custom if is_custom else None,
     )
-    if not is_own:
-        space = _with_model(space, own)
-    sweeps = {name: sweep for name, sweep in _declared_sweeps(own) if name not in space.sweeps}
+    if not is_custom:
+        space = _with_model(space, custom)
+    sweeps = {name: sweep for name, sweep in _declared_sweeps(custom) if name not in space.sweeps}
     sweeps |= space.sweeps
     ordered = {name: sweeps[name] for name in space.names if name in sweeps}
     return replace(space, sweeps=ordered, code=code)
@@ -220,49 +223,49 @@ def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _idle_names(own: OwnModel | None) -> Set[str]:
+def _idle_names(custom: CustomModel | None) -> Set[str]:
     """Return the fields that an estimator does not use, except the number of classes."""
-    if own is None or own.kind == "network":
+    if custom is None or custom.kind == "network":
         return frozenset()
-    declared = {d.name for d in own.signature}
-    return {*own.idle_fields} - {*MLP_FIELDS, "outputs"} - declared
+    declared = {d.name for d in custom.signature}
+    return {*custom.idle_fields} - {*MLP_FIELDS, "outputs"} - declared
 
 
-def _with_model(space: Space, own: OwnModel) -> Space:
-    idle = {*own.idle_fields, "layers", "width"}
+def _with_model(space: Space, custom: CustomModel) -> Space:
+    idle = {*custom.idle_fields, "layers", "width"}
     fields = {n: v for n, v in space.base.to_mapping().items() if n not in idle}
     fields |= {"epochs": 1} if "epochs" in idle else {}
     # Only this loss uses the probabilities of an estimator unchanged for any number of classes.
     fields |= {"loss": "ce"} if "loss" in idle else {}
-    base = TrainingConfig.from_mapping(fields | {"model": own})
+    base = TrainingConfig.from_mapping(fields | {"model": custom})
     sweeps = {
         name: sweep
         for name, sweep in space.sweeps.items()
         if not idle & {name, *sweep.set, *(n for value in sweep.values for n in value)}
     }
-    declared = tuple(_declared_ranges(own))
+    declared = tuple(_declared_ranges(custom))
     search = settle(space, idle, space.base)
     return replace(space, base=base, sweeps=sweeps, search=(*declared, *search))
 
 
-def _declared_sweeps(own: OwnModel) -> list[tuple[str, Sweep]]:
-    values = {d.name: [False, True] if d.kind == "bool" else d.choices for d in own.signature}
+def _declared_sweeps(custom: CustomModel) -> list[tuple[str, Sweep]]:
+    values = {d.name: [False, True] if d.kind == "bool" else d.choices for d in custom.signature}
     return [
-        (name, Sweep.model_validate({"name": name, "values": some}, context=own.signature))
+        (name, Sweep.model_validate({"name": name, "values": some}, context=custom.signature))
         for name, some in values.items()
         if some
     ]
 
 
-def _declared_ranges(own: OwnModel) -> list[Parameter]:
+def _declared_ranges(custom: CustomModel) -> list[Parameter]:
     ranges: list[Parameter] = []
-    for d in own.signature:
+    for d in custom.signature:
         raw: dict[str, Any] = {"name": d.name}
         # Scikit-learn's own switches are not searched unless `estimator` lists them.
-        if d.choices or (d.kind == "bool" and own.kind == "network"):
+        if d.choices or (d.kind == "bool" and custom.kind == "network"):
             raw["choices"] = d.choices or (False, True)
-            ranges.append(Choices.model_validate(raw, context=own.signature))
+            ranges.append(Choices.model_validate(raw, context=custom.signature))
         elif d.low is not None:
             raw |= {"low": d.low, "high": d.high, "log": d.log}
-            ranges.append(Range.model_validate(raw, context=own.signature))
+            ranges.append(Range.model_validate(raw, context=custom.signature))
     return ranges

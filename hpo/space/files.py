@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, Validati
 
 from hpo.config import (
     STRICT,
-    OwnModel,
+    CustomModel,
     Scalar,
     Signature,
     TrainingConfig,
@@ -98,7 +98,7 @@ def parse_space(name_or_path: str) -> tuple[Path, dict[str, Any]]:
 
 
 def read_space(
-    raw: Mapping[str, object], *, name: str, source: str, model: OwnModel | None = None
+    raw: Mapping[str, object], *, name: str, source: str, model: CustomModel | None = None
 ) -> Space:
     """Check the tables of a space file, possibly for a custom model, and build the space.
 
@@ -177,7 +177,7 @@ def from_document(document: object) -> Space:
     source, model = f"The recorded space {name}", None
     if recorded := document.get("model"):
         try:
-            model = OwnModel.model_validate(recorded)
+            model = CustomModel.model_validate(recorded)
         except ValueError as error:
             raise SpaceError(fault_list(f"{source} is not valid:", faults(error))) from None
     return read_space(tables, name=name, source=source, model=model)

@@ -162,9 +162,9 @@ class StudyRecord:
     @property
     def model_option(self) -> str:
         """The option that names its custom model, with a space before it; "" without one."""
-        if (own := self.space.base.model) is None:
+        if (custom := self.space.base.model) is None:
             return ""
-        return f" --model {shlex.quote(self.model or 'FILE.py:' + own.entry.partition(':')[2])}"
+        return f" --model {shlex.quote(self.model or 'FILE.py:' + custom.entry.partition(':')[2])}"
 
     @classmethod
     def from_document(cls, document: Any) -> "StudyRecord":

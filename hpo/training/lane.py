@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from hpo.config import TrainingConfig
 from hpo.data.dataset import Indices
-from hpo.training import own
+from hpo.training import custom
 from hpo.training.alignment import TEMPLATE
 from hpo.training.device import EVALUATION_PIXELS, Device
 from hpo.training.engine import (
@@ -50,8 +50,8 @@ def open_lane(
     seeds = seeds_of(seed, device=device.torch)
     weights: _Read
     if config.model:
-        weights = own.open_network(config, data.source.code, seed=seed, device=device)
-        learned = own.learned_by(weights)
+        weights = custom.open_network(config, data.source.code, seed=seed, device=device)
+        learned = custom.learned_by(weights)
     else:
         weights = _first_parameters(config, seeds, device.dtype)
         learned = [weights.first, weights.row[0]]
@@ -62,7 +62,7 @@ def open_lane(
         seeds=seeds,
         weights=weights,
         # An estimator has no weights to average.
-        average=weights if isinstance(weights, own.Fitted) else copy.deepcopy(weights),
+        average=weights if isinstance(weights, custom.Fitted) else copy.deepcopy(weights),
         moments=open_moments(config, learned),
         progress=Progress(config),
     )
@@ -111,7 +111,7 @@ def read_logits(lane: AnyLane, read: _Read, positions: Tensor) -> Tensor:
     same results elsewhere.
     """
     if isinstance(read, nn.Module):
-        return own.read_logits(lane, read, positions)
+        return custom.read_logits(lane, read, positions)
     layout, no_gradients = layout_of(lane.config), read.row[:, :0]
     rows = Rows(layout, lane.config.activation, read.row, no_gradients, read.statistics)
     pieces = []

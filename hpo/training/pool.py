@@ -23,10 +23,10 @@ from hpo.errors import (
     lacks_memory,
 )
 from hpo.training import machine
+from hpo.training.custom import open_network
 from hpo.training.device import Device
 from hpo.training.engine import LaneEpoch, TrainingResult, result_of
 from hpo.training.images import check_fits, read_images
-from hpo.training.own import open_network
 from hpo.training.progress import root_of
 from hpo.training.stack import FOLD, open_stack, seconds_per_epoch
 
@@ -52,7 +52,7 @@ class Member(Protocol):
         """Start `Worker.train` in it."""
 
 
-class Crew(Protocol):
+class WorkerGroup(Protocol):
     """The available workers and how to reach them; `joins` as in `open_stack`.
 
     If it `goes_ahead`, workers do not wait until their epochs are reported, and may train an epoch
@@ -96,8 +96,8 @@ class Pool:
     DeviceError if workers cannot continue, and OutputError if they cannot share the images.
     """
 
-    def __init__(self, crew: Crew) -> None:
-        self.crew = crew
+    def __init__(self, group: WorkerGroup) -> None:
+        self.group = group
         self._lanes: dict[int, _Lane] = {}
         self._results: dict[int, TrainingResult | TrainingError] = {}
         self._homes: dict[tuple[str, int, int], Member] = {}
@@ -109,14 +109,14 @@ class Pool:
 
     def add(self, config: TrainingConfig, *, seed: int, fold: int) -> int:
         """Queue a training for a worker."""
-        data = self.crew.data
+        data = self.group.data
         check_fits(data, config, fold)
         if config.model:  # An invalid model fails here, and not in a process with other trainings.
             open_network(config, data.code, seed=seed)
         if config.align != "none":
             read_images(data, config, fold)  # This fills the cache of this machine.
-        images, place = data.fold(fold), self.crew.share(config.image_size)
-        root = root_of(config) if self.crew.joins else None
+        images, place = data.fold(fold), self.group.share(config.image_size)
+        root = root_of(config) if self.group.joins else None
         self._n_added += 1
         self._lanes[self._n_added] = _Lane(
             request=(self._n_added, config, seed, fold, images, place),
@@ -130,8 +130,8 @@ class Pool:
         """Train; return the first finished epochs, or none if workers joined or left."""
         while self._lanes:
             self._assign()
-            members, n_live, done = list(self.crew.members), len(self._lanes), []
-            for epochs, results in self.crew.receive():
+            members, n_live, done = list(self.group.members), len(self._lanes), []
+            for epochs, results in self.group.receive():
                 for epoch in epochs:
                     lane = self._lanes.get(epoch.lane)
                     # The lane may have been dropped, or it was lost and restarted.
@@ -141,9 +141,9 @@ class Pool:
                 for number in results.keys() & self._lanes.keys():
                     self._results[number] = results[number]
                     del self._lanes[number]
-            if self.crew.goes_ahead:
+            if self.group.goes_ahead:
                 self._assign()
-            if done or len(self._lanes) < n_live or members != self.crew.members:
+            if done or len(self._lanes) < n_live or members != self.group.members:
                 return sorted(done)
         return []
 
@@ -155,13 +155,13 @@ class Pool:
         return result_of(self._results.pop(lane))
 
     def close(self) -> None:
-        self.crew.close()
+        self.group.close()
         for state in (self._lanes, self._results, self._homes):
             state.clear()
 
     def _assign(self) -> None:
         """Assign waiting lanes to workers, and start the waiting workers."""
-        running: dict[Member, list[_Lane]] = {member: [] for member in self.crew.members}
+        running: dict[Member, list[_Lane]] = {member: [] for member in self.group.members}
         waiting = []
         for lane in self._lanes.values():
             if lane.member in running:
@@ -202,7 +202,7 @@ def needed(code: str | None) -> dict[str, str]:
     """Return the facts that must agree on all machines: versions, and a custom model's digest."""
     facts = {name: machine.versions()[name] for name in ("hpo", "torch", "numpy", "python")}
     if code:
-        model, _ = models.open_own(code)
+        model, _ = models.open_custom(code)
         facts |= {**model.versions, model.entry: model.digest}
     return facts
 

@@ -35,7 +35,7 @@ from hpo.training.stack import FOLD
 
 
 class Processes:
-    """A crew of `hpo.training.pool.Pool` on this machine. If one ends, the pool ends."""
+    """The workers of `hpo.training.pool.Pool` on this machine. If one ends, the pool ends."""
 
     goes_ahead = False
 
@@ -165,12 +165,12 @@ def seconds_side_by_side(
     """
     for config in configs:
         check_fits(data, config, FOLD)
-    with closing(Processes(data, device, n_processes=n_processes)) as crew:
-        requests = [(config, crew.share(config.image_size)) for config in configs]
+    with closing(Processes(data, device, n_processes=n_processes)) as group:
+        requests = [(config, group.share(config.image_size)) for config in configs]
         firsts = [number % len(configs) for number in range(n_processes)]
-        for process, first in zip(crew.members, firsts, strict=True):
+        for process, first in zip(group.members, firsts, strict=True):
             process.send("time", requests[first:] + requests[:first], data.fold(FOLD))
-        measured = [process.receive() for process in crew.members]
+        measured = [process.receive() for process in group.members]
     return [
         fmean(seconds[index - first] for seconds, first in zip(measured, firsts, strict=True))
         for index in range(len(configs))

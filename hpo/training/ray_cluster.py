@@ -61,8 +61,8 @@ class Actor:
 class Cluster:
     """A Ray cluster at an address or, for `auto`, at RAY_ADDRESS, else one on this machine.
 
-    It is connected on first use, and is a crew once its stack is open. `processors` are the kinds
-    in use; another kind is refused, or added if `is_mixed`.
+    It is connected on first use, and is a group of workers once its stack is open. `processors`
+    are the kinds in use; another kind is refused, or added if `is_mixed`.
     """
 
     data: TrainingData

@@ -18,7 +18,7 @@ from torch import Tensor
 from hpo.config import TrainingConfig
 from hpo.data.dataset import N_FOLDS, TrainingData
 from hpo.errors import TrainingError
-from hpo.training import own, stress
+from hpo.training import custom, stress
 from hpo.training.cohort import kind_of, open_cohort, train_epoch, train_steps
 from hpo.training.device import EVALUATION_PIXELS, Device, computing, use_huge_pages
 from hpo.training.engine import Epoch, LaneEpoch, TrainingResult, result_of
@@ -177,7 +177,7 @@ def run_epoch(lanes: Sequence[AnyLane]) -> list[Epoch]:
 def _train_epoch(lanes: Sequence[AnyLane]) -> list[Tensor]:
     if not lanes[0].config.model:
         return train_epoch(lanes)
-    return [torch.stack(list(own.train_steps(lane))).sum(0) for lane in lanes]
+    return [torch.stack(list(custom.train_steps(lane))).sum(0) for lane in lanes]
 
 
 def seconds_per_epoch(
@@ -249,7 +249,7 @@ def _time_training(lane: AnyLane, max_seconds: float) -> float:
 
 
 def _steps(lane: AnyLane) -> Iterator[object]:
-    return own.train_steps(lane) if lane.config.model else train_steps(open_cohort([lane]))
+    return custom.train_steps(lane) if lane.config.model else train_steps(open_cohort([lane]))
 
 
 def _seconds(device: Device, do: Callable[..., object], *arguments: object) -> float:

@@ -73,8 +73,8 @@ def best_toml(summary: StudySummary) -> str:
         raise StudyError(f"No configuration of {summary.name} is complete yet.")
     title = f"# {summary.best.tag} of {summary.name}"
     lines = (f"{name} = {toml(value)}" for name, value in _fields(summary.best.config).items())
-    own = summary.best.config.model
-    model = ["[model]", f"entry = {toml(summary.record.model or own.entry)}"] if own else []
+    custom = summary.best.config.model
+    model = ["[model]", f"entry = {toml(summary.record.model or custom.entry)}"] if custom else []
     return "\n".join([title, *model, "[base]", *lines])
 
 
@@ -170,14 +170,14 @@ def _certainty(
 def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
     """Return the purpose of the next step, and its command."""
     study, record, goal = named(summary.name, summary.storage), summary.record, summary.goal
-    own = record.model_option
+    model = record.model_option
     if summary.driver:
         return "To see how far it is", f"hpo show {study}"
     if summary.n_left:
         return f"To finish the {count(summary.n_left, 'missing training')}", summary.to_resume
     if record.kind == "search" and summary.best:
         if is_tested:
-            return "To write the model and its results as files", f"hpo export {study}{own}"
+            return "To write the model and its results as files", f"hpo export {study}{model}"
         return "To evaluate it on the sealed test, once and on record", f"hpo evaluate {study}"
     pairs = summary.verdict.pairs if summary.verdict else ()
     is_compared = len(summary.configurations) > 1

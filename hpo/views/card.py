@@ -52,8 +52,8 @@ def _what(summary: StudySummary, best: Configuration, has_program: bool) -> Iter
     whose = last if len(others) == 1 else "each class"
     model = "One model" if n == 1 else f"The mean probability of {n} models of one configuration"
     yield f"{model}: it classifies a gray chest X-ray as {', '.join(others)} or {last}."
-    if (own := best.config.model) and own.kind != "network":
-        yield f"{own.entry} is an estimator, whose weights are not exported."
+    if (custom := best.config.model) and custom.kind != "network":
+        yield f"{custom.entry} is an estimator, whose weights are not exported."
         return
     if has_program:
         yield (

@@ -28,8 +28,8 @@ from hpo.study.gathering import summarize
 from hpo.study.study import open_study
 from hpo.study.summary import StudySummary
 from hpo.training.alignment import SIDE, TEMPLATE
+from hpo.training.custom import open_network as open_network_of
 from hpo.training.model import plain_model
-from hpo.training.own import open_network as open_network_of
 from hpo.weights.files import read_tensors
 from hpo.weights.network import Network, Unseen, open_network
 
@@ -44,7 +44,9 @@ Besides its fields, if they differ from the defaults: bits (of 16-bit training i
 """
 
 
-def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tuple[Network, ...]:
+def open_model(
+    path: Path, unseen: Unseen | None, custom: str | None = None
+) -> tuple[Network, ...]:
     """Open a weights file, or every weights file in a folder.
 
     Weights written by `hpo export` are read by their configuration; those of a custom model need
@@ -56,12 +58,12 @@ def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tup
         WeightsError: there are no weights, or unreadable ones; all are named.
     """
     if not path.is_dir():
-        return (_open_file(path, unseen, own),)
+        return (_open_file(path, unseen, custom),)
     files = _files(path)
     networks, faults = [], []
     for file in files:
         try:
-            networks.append(_open_file(file, unseen, own))
+            networks.append(_open_file(file, unseen, custom))
         except WeightsError as fault:
             faults.append(str(fault))
     if faults:
@@ -75,7 +77,7 @@ def open_model(path: Path, unseen: Unseen | None, own: str | None = None) -> tup
 
 
 def open_winner(
-    name: str, storage_url: str, own: str | None = None, threshold: str | None = None
+    name: str, storage_url: str, custom: str | None = None, threshold: str | None = None
 ) -> tuple[Network, ...]:
     """Open the network of every repeat of a study's best configuration.
 
@@ -89,10 +91,10 @@ def open_winner(
     study = open_study(open_storage(storage_url, create=False), name)
     summary = summarize(study, compares=False)
     rule = rule_of(threshold, None if threshold else read_evaluation(study))
-    return open_best(summary, own, rule)
+    return open_best(summary, custom, rule)
 
 
-def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Network, ...]:
+def open_best(summary: StudySummary, custom: str | None, rule: str) -> tuple[Network, ...]:
     """Open the networks of a study's best configuration, with the threshold of a rule.
 
     Raises:
@@ -113,7 +115,7 @@ def open_best(summary: StudySummary, own: str | None, rule: str) -> tuple[Networ
         )
     source = f"{name} (its best configuration, {best.label})"
     value = model_threshold(rule, best, RunStore(runs_folder(storage_url)))
-    opened = (_open_configured(file, best.config, source, own) for file in files.values())
+    opened = (_open_configured(file, best.config, source, custom) for file in files.values())
     bits, names = summary.record.data.bits, summary.record.data.class_names
     phantom = summary.record.data.is_phantom
     return tuple(
@@ -152,7 +154,7 @@ def _files(folder: Path) -> list[Path]:
     return [by_stem[stem] for stem in sorted(by_stem, key=lambda stem: (len(stem), stem))]
 
 
-def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
+def _open_file(path: Path, unseen: Unseen | None, custom: str | None) -> Network:
     """Open a file by its configuration, or by its shapes if it has none."""
     fields = None if unseen else _fields_inside(path)
     if not isinstance(fields, dict):
@@ -168,17 +170,19 @@ def _open_file(path: Path, unseen: Unseen | None, own: str | None) -> Network:
         raise WeightsError(
             f"{path}: its own classes, threshold or bits are invalid. Export the study again."
         )
-    network = _open_configured(path, config, "The file itself", own)
+    network = _open_configured(path, config, "The file itself", custom)
     names = tuple(map(str, names))
     return replace(
         network, threshold=threshold, bits=bits, class_names=names, is_phantom=is_phantom
     )
 
 
-def _open_configured(path: Path, config: TrainingConfig, source: str, own: str | None) -> Network:
+def _open_configured(
+    path: Path, config: TrainingConfig, source: str, custom: str | None
+) -> Network:
     """Open weights of this configuration, which is from `source`."""
     # It may describe a network that exceeds memory: check the weights before allocating.
-    model = _own_network(config, own) if config.model else plain_model(config, device="meta")
+    model = _custom_network(config, custom) if config.model else plain_model(config, device="meta")
     tensors, _ = read_tensors(path)
     template, notes = None, [f"{source} defines how pixels are scaled ({config.normalize})."]
     if config.align == "template":
@@ -211,19 +215,19 @@ def _open_configured(path: Path, config: TrainingConfig, source: str, own: str |
     )
 
 
-def _own_network(config: TrainingConfig, own: str | None) -> nn.Sequential:
+def _custom_network(config: TrainingConfig, custom: str | None) -> nn.Sequential:
     assert config.model
     if config.model.kind != "network":
         raise UsageError(
             f"{config.model.entry} is an estimator, whose weights are not saved. "
             "hpo evaluate STUDY tests it."
         )
-    if own is None:
+    if custom is None:
         raise UsageError(
             f"These weights are of {config.model.entry}, and code runs only if the command "
             "line names it: add --model FILE.py:NAME."
         )
-    _, code = models.open_own(own)
+    _, code = models.open_custom(custom)
     return nn.Sequential(open_network_of(config, code))
 
 

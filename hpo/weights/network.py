@@ -23,7 +23,7 @@ from hpo.choices import Activation, Normalize, read_mean_and_deviation
 from hpo.config import MAX_SIDE, MIN_SIDE, MOST_CLASSES, TrainingConfig
 from hpo.data.dataset import CLASS_NAMES, Pixels
 from hpo.errors import WeightsError, fault_list
-from hpo.training import losses, own
+from hpo.training import custom, losses
 from hpo.training.alignment import TEMPLATE, align
 from hpo.training.device import EVALUATION_PIXELS, one_thread
 from hpo.training.model import ACTIVATIONS, compute_logits, scale_pixels
@@ -99,8 +99,8 @@ class Network:
     @property
     def text(self) -> str:
         """The modules as written by torch; for a custom model its file."""
-        if isinstance(self.settings, TrainingConfig) and (own := self.settings.model):
-            return f"{own.entry}({', '.join(f'{n}={v!r}' for n, v in own.params.items())})"
+        if isinstance(self.settings, TrainingConfig) and (custom := self.settings.model):
+            return f"{custom.entry}({', '.join(f'{n}={v!r}' for n, v in custom.params.items())})"
         names = {type(make()): name for name, make in ACTIVATIONS.items()}
         words = ["Flatten"]
         for module in self.model:
@@ -121,7 +121,7 @@ class Network:
         if isinstance(settings, Unseen):
             outputs: Tensor = self.model(_scaled(rows, settings.input_scale))
             return outputs
-        return (own.read if settings.model else compute_logits)(self.model, rows, settings)
+        return (custom.read if settings.model else compute_logits)(self.model, rows, settings)
 
     def of_logits(self, z: Tensor) -> Tensor:
         """Return the probabilities of outputs, in float64.
@@ -145,7 +145,7 @@ class Network:
         """
         settings, size = self.settings, max(1, EVALUATION_PIXELS // self.side**2)
         if isinstance(settings, TrainingConfig) and settings.model:
-            size = own.piece_of(settings)
+            size = custom.piece_of(settings)
         with one_thread():
             pieces = torch.split(torch.from_numpy(np.array(pixels)), size)
             output = self.of_logits(torch.cat([self.logits(piece) for piece in pieces]))

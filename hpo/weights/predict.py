@@ -140,7 +140,7 @@ def evaluate_weights(
     *,
     unseen: Unseen | None = None,
     threshold: float | None = None,
-    own: str | None = None,
+    custom: str | None = None,
 ) -> WeightsEvaluation:
     """Evaluate the network of a file, or the ensemble of a folder, on a data set's test images.
 
@@ -151,7 +151,7 @@ def evaluate_weights(
         DataError: there is no test split, or it lacks a class.
     """
     check_test(dataset)
-    networks = open_model(path, unseen, own)
+    networks = open_model(path, unseen, custom)
     at = networks[0].threshold if threshold is None else threshold
     dataset, notes = _match_classes(networks, dataset, "the network")
     return _evaluate(path, networks, dataset, dataset.where(TEST), at, [_WHOSE, *notes])
@@ -163,7 +163,7 @@ def evaluate_elsewhere(
     dataset: Dataset,
     *,
     threshold: float = 0.5,
-    own: str | None = None,
+    custom: str | None = None,
     command: str = LIBRARY,
 ) -> WeightsEvaluation:
     """Evaluate a study's best configuration on all images of another data set, on record.
@@ -174,7 +174,7 @@ def evaluate_elsewhere(
     """
     study = open_study(open_storage(storage_url, create=False), name)
     summary = summarize(study, compares=False)
-    networks = open_best(summary, own, DEFAULT)
+    networks = open_best(summary, custom, DEFAULT)
     dataset, of_classes = _match_classes(networks, dataset, "the study")
     opening = Opening(
         when=now(),

@@ -54,7 +54,7 @@ def are_equal(first: TrainingResult, second: TrainingResult) -> bool:
 
 
 def test_every_field_has_a_case() -> None:
-    # For custom models see tests/training/test_own.py.
+    # For custom models see tests/training/test_custom.py.
     assert CASES.keys() | {"model"} == TrainingConfig.model_fields.keys()
 
 

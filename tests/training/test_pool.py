@@ -85,7 +85,7 @@ def test_a_process_waits_for_no_other_and_discards_dropped_lanes(
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
     jobs = {add(two, job): job for job in (Job(BASE, seed=seed) for seed in range(30, 34))}
-    with stopped(two.crew.members[0]):
+    with stopped(two.group.members[0]):
         dropped = jobs.keys() - {done.lane for done in two.step()}
         assert len(dropped) == 2
         for lane in dropped:
@@ -103,15 +103,15 @@ def test_a_process_waits_for_no_other_and_discards_dropped_lanes(
 def test_lanes_that_share_a_training_go_to_one_process_and_catch_up(
     two: Pool, data: TrainingData, cpu: Device
 ) -> None:
-    with stopped(two.crew.members[1]):
+    with stopped(two.group.members[1]):
         for job in (Job(BASE.replace(epochs=n), seed=50) for n in (3, 4, 6)):
             lane = add(two, job)
             assert [done.epoch for done in finish(two)] == list(range(1, job.config.epochs + 1))
             assert_bitwise_equal(two.result(lane), train_alone(data, job, cpu))
 
 
-class DyingCrew:
-    """A crew of two workers in this process; every `n_steps` steps one of them dies."""
+class DyingGroup:
+    """Two workers in this process; every `n_steps` steps one of them dies."""
 
     joins = True
     goes_ahead = False
@@ -138,10 +138,10 @@ class LocalWorker:
 
     is_busy = False
 
-    def __init__(self, crew: DyingCrew) -> None:
+    def __init__(self, group: DyingGroup) -> None:
         self.answers: list[Any] = []
-        shared = fields_of(crew.data)
-        self.worker = Worker(shared, crew.device, joins=True, read=lambda _size, place: place)
+        shared = fields_of(group.data)
+        self.worker = Worker(shared, group.device, joins=True, read=lambda _size, place: place)
 
     def room(self, _config: TrainingConfig) -> int:
         return 2
@@ -153,7 +153,7 @@ class LocalWorker:
 def test_lost_trainings_are_repeated_and_no_epoch_is_returned_twice(
     data: TrainingData, cpu: Device
 ) -> None:
-    pool = Pool(DyingCrew(data, cpu, n_steps=7))
+    pool = Pool(DyingGroup(data, cpu, n_steps=7))
     jobs = [
         *JOBS,
         Job(BASE.replace(epochs=4)),
@@ -161,7 +161,7 @@ def test_lost_trainings_are_repeated_and_no_epoch_is_returned_twice(
     ]  # Joined to the first.
     lanes = [add(pool, job) for job in jobs]
     finish_as_alone(pool, dict(zip(lanes, jobs, strict=True)), data, cpu)
-    add(pool := Pool(DyingCrew(data, cpu, n_steps=2)), Job(BASE.replace(epochs=100)))
+    add(pool := Pool(DyingGroup(data, cpu, n_steps=2)), Job(BASE.replace(epochs=100)))
     with pytest.raises(DeviceError, match="lost 20 times with its process"):
         finish(pool)
 
@@ -178,7 +178,7 @@ def test_a_process_that_dies_is_reported(
 ) -> None:
     with closing(Pool(Processes(data, cpu, n_processes=1))) as pool:
         add(pool, Job(BASE))
-        os.kill(pool.crew.members[0]._child.pid, signal_)
+        os.kill(pool.group.members[0]._child.pid, signal_)
         with pytest.raises(error, match=says) as caught:
             pool.step()
         assert type(caught.value) is error
@@ -196,7 +196,7 @@ def test_closing_ends_the_processes_and_leaves_nothing_on_disk(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     pool = Pool(Processes(data, cpu, n_processes=1))
     add(pool, Job(BASE))
-    child = pool.crew.members[0]._child
+    child = pool.group.members[0]._child
     assert child.poll() is None
     assert not list(tmp_path.iterdir())
     pool.close()

@@ -127,7 +127,7 @@ def test_stress_is_measured_every_tenth_epoch_with_exported_weights(data: Traini
 
 
 def test_stress_in_a_stack_matches_training_alone(data: TrainingData, place: Device) -> None:
-    """For processes see tests/training/test_own.py."""
+    """For processes see tests/training/test_custom.py."""
     alone = [train_alone(data, job, place) for job in JOBS]
     with closing(open_stack(data, device=place, joins=True)) as stack:
         for found, expected in zip(train_together(stack, JOBS), alone, strict=True):

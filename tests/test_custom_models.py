@@ -330,7 +330,7 @@ def test_a_module_on_the_path_is_part_of_the_model(
     digests = set()
     for width in (4, 64):
         part.write_text(f"WIDTH = {width}")
-        digests.add(models.open_own(f"{tmp_path}/uses.py:net")[0].digest)
+        digests.add(models.open_custom(f"{tmp_path}/uses.py:net")[0].digest)
     assert len(digests) == 2
 
 

@@ -17,7 +17,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.errors import ModelError, TrainingError
 from hpo.space import open_space, override
-from hpo.training import own
+from hpo.training import custom
 from hpo.training.device import Device
 from hpo.training.images import Images
 from hpo.training.losses import mean_loss, probabilities
@@ -30,7 +30,7 @@ from hpo.training.stack import open_stack, seconds_per_epoch
 from tests.training.together import Job, add, assert_bitwise_equal, train_alone, train_together
 
 CNN = f"{Path(__file__).parents[2] / 'examples' / 'cnn.py'}:cnn"
-MODEL, _ = models.open_own(CNN)
+MODEL, _ = models.open_custom(CNN)
 BASE = TrainingConfig(model=MODEL, image_size=16, batch_size=16, epochs=2, weights="average")
 SMALL = BASE.replace(depth=1, channels=16)
 MLP = TrainingConfig(image_size=16, hidden=(8,), batch_size=16, epochs=STRESS_EVERY + 1)
@@ -71,7 +71,7 @@ def test_training_matches_a_plain_torch_loop(
         optimizer=optimizer, dropout=0.0, weights="last", weight_decay=0.01, learning_rate=0.01
     )
     found = train_alone(named, Job(config), cpu)
-    network, seeds = own.open_network(config, CNN, seed=3, device=cpu), seeds_of(3)
+    network, seeds = custom.open_network(config, CNN, seed=3, device=cpu), seeds_of(3)
     images = Images(named, cpu).place(config, 1)
     made = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD}[optimizer]
     momentum = {"momentum": 0.9} if optimizer == "sgd" else {}
@@ -98,7 +98,7 @@ def test_training_matches_a_plain_torch_loop(
 def test_an_estimator_is_trained_by_its_own_rules(
     data: TrainingData, cpu: Device, name: str, changes: dict[str, Any], idle: dict[str, Any]
 ) -> None:
-    model, code = models.open_own(CNN.replace("cnn.py:cnn", f"forest.py:{name}"))
+    model, code = models.open_custom(CNN.replace("cnn.py:cnn", f"forest.py:{name}"))
     data = dataclasses.replace(data, code=code)
     config = TrainingConfig(model=model, image_size=16, batch_size=16, epochs=2)
     if name == "forest":
@@ -119,7 +119,7 @@ def test_probabilities_of_an_estimator_are_used_as_they_are(n_classes: int) -> N
     space = override(space, {"image_size": 16, "n_estimators": 10})
     if n_classes > 2:
         space = override(space, {"outputs": n_classes})
-    network = own.open_network(space.base, space.code)
+    network = custom.open_network(space.base, space.code)
     rng = np.random.default_rng(0)
     images = torch.from_numpy(rng.random((6 * n_classes, 1, 16, 16), np.float32))
     labels = torch.arange(6 * n_classes) % n_classes
@@ -154,7 +154,7 @@ def test_a_tensor_that_two_layers_share_is_averaged_once(
 ) -> None:
     """The average is that of the same network with one layer used twice."""
     (tmp_path / "tied.py").write_text(TIED)
-    model, code = models.open_own(f"{tmp_path}/tied.py:Tied")
+    model, code = models.open_custom(f"{tmp_path}/tied.py:Tied")
     data = dataclasses.replace(data, code=code)
     one = TrainingConfig(model=model, image_size=16, epochs=3, weights="average")
     one = one.replace(early_stopping=2)
@@ -174,7 +174,7 @@ def test_a_network_that_fails_with_a_seed_or_in_a_process_fails_alone(
         "    if seed == 1 or (seed == 2 and is_elsewhere):\n        1 / 0\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(256, n_outputs))\n"
     )
-    model, code = models.open_own(write(tmp_path, body, "*, n_outputs: int, seed: int"))
+    model, code = models.open_custom(write(tmp_path, body, "*, n_outputs: int, seed: int"))
     jobs = [Job(TrainingConfig(model=model, image_size=16, epochs=1), seed=n) for n in range(3)]
     data = dataclasses.replace(data, code=code)
     with closing(Pool(Processes(data, cpu, n_processes=1))) as pool:
@@ -202,9 +202,9 @@ def write(folder: Path, body: str, signature: str = "*, n_outputs: int") -> str:
 
 
 def opened(code: str) -> nn.Module:
-    model, code = models.open_own(code)
+    model, code = models.open_custom(code)
     config = TrainingConfig(model=model, image_size=16)
-    return own.open_network(config, code, device=Device("cpu", "fp32"))
+    return custom.open_network(config, code, device=Device("cpu", "fp32"))
 
 
 def test_global_generators_are_unchanged_and_prints_go_to_stderr(
