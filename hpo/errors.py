@@ -4,6 +4,7 @@ Every message ends with advice.
 """
 
 import re
+from collections.abc import Collection
 from typing import Any, Final
 
 
@@ -109,6 +110,12 @@ def lacks_memory(error: BaseException) -> bool:
 def fault_list(summary: str, faults: list[str]) -> str:
     """Join several faults into one message: a summary line, then one line per fault."""
     return "\n".join([summary, *(f"  - {fault}" for fault in faults)])
+
+
+def either(names: Collection[str]) -> str:
+    """Join alternatives: `auto, bf16 or fp32`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def first_fault(error: Any) -> str:

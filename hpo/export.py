@@ -82,8 +82,8 @@ def export(
         raise StudyError(
             f"No configuration of {summary.name} is complete yet. {summary.to_finish}"
         )
-    custom = best.config.model
-    if has_weights and model is None and custom and custom.kind == "network":
+    custom, is_network = best.config.model, summary.record.noun == "network"
+    if has_weights and model is None and custom and is_network:
         raise UsageError(
             f"The model of {summary.name} is your code, which runs only if you name it: add"
             f"{summary.record.model_option}. --no-weights exports only tables."
@@ -121,7 +121,7 @@ def export(
         return
     missing = []
     for c in chosen:
-        for repeat in c.judged if _has_weights(c) else ():
+        for repeat in c.judged if is_network else ():
             path = homes[c.number] / f"weights-repeat-{repeat.number}.safetensors"
             try:
                 write(path, _tensors(load_file(weights / f"{repeat.run}.safetensors"), fields, c))
@@ -134,7 +134,7 @@ def export(
             for n_done, (job, result) in enumerate(trained, start=1):
                 c, path, repeat = missing[job.ordinal]
                 write(path, _tensors(result.weights, fields, c))
-                if repeat.run and c is best:
+                if repeat.run:
                     own_file = weights / f"{repeat.run}.safetensors"
                     write_atomic(own_file, save(result.weights), hint=_HINT)
                 yield f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
@@ -143,7 +143,9 @@ def export(
             for path in home.iterdir():
                 if _NAMES.fullmatch(path.name) and path not in written:
                     path.unlink()
-    problem = _write_model(write, folder / BEST, model) if _has_weights(best) else None
+    problem = _write_model(write, folder / BEST, model) if is_network else None
+    if custom and not is_network:
+        yield f"{custom.entry} is an estimator, whose weights are not exported."
     if problem:
         yield f"model.pt2 and predict.py were not written: {problem}"
     value = thresholds[best.number]
@@ -179,11 +181,6 @@ def _write_model(write: _Write, home: Path, custom: str | None) -> Exception | N
     return None
 
 
-def _has_weights(configuration: Configuration) -> bool:
-    model = configuration.config.model  # An estimator of scikit-learn has no weights.
-    return model is None or model.kind == "network"
-
-
 def folder_name(configuration: Configuration) -> str:
     """Return the folder name of a configuration: its number and its parameters."""
     params = "_".join(f"{name}-{value}" for name, value in configuration.params.items())
@@ -197,6 +194,8 @@ def _check_places(files: WrittenFiles, homes: Iterable[Path]) -> None:
         OutputError: names the first one and their number.
     """
     blocked: list[Path] = []
+    if os.path.lexists(files.folder) and not files.folder.is_dir():
+        raise OutputError(f"{files.folder} is a file. Choose a folder with --out.")
     for home in (files.folder, *homes):
         if home.is_dir():
             remove_leftovers(home)

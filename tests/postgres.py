@@ -81,9 +81,10 @@ class Server:
         if user := _other_user():
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             os.chown(secret, user.pw_uid, user.pw_gid)
+        # The encoding of minimal containers, which have no locale.
         self._call(
             *("initdb", "-D", str(self.folder / "data"), "-U", USER, "--no-sync"),
-            *("--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=UTF8"),
+            *("--auth=scram-sha-256", f"--pwfile={secret}", "--encoding=SQL_ASCII"),
         )
 
 

@@ -30,6 +30,12 @@ def test_a_decided_sweep_suggests_a_search_on_the_same_data(tmp_path: Path) -> N
     found = answer(with_command(summary, COMMAND))
     assert found.finding == summary.headline
     assert found.command == "hpo search --trials 50 --data x --set dropout=0.1"
+    pair = dataclasses.replace(pair, answer="undecided", repeats=(9, 12))
+    verdict = dataclasses.replace(verdict, pairs=(pair,))
+    goal = dataclasses.replace(summary.goal, most_repeats=5)
+    undecided = dataclasses.replace(summary, verdict=verdict, goal=goal)
+    found = answer(with_command(undecided, COMMAND))
+    assert found.command.endswith(" --until-decided --max-repeats 12")
     in_python = answer(with_command(summary, "library"))
     assert in_python.command == "hpo search --trials 50 --data data/chest_xray"
 
@@ -95,6 +101,11 @@ def test_quality_uses_the_metric_of_the_study_and_the_majority_first(tmp_path: P
     said = "scored better than a plain logistic regression, but not clearly"
     assert said in found.quality
     assert "(95 % interval of the difference -" in found.quality
+    # Two repeats never prove a difference.
+    scores = {"logistic regression": {"log_loss": [mean + 0.1, mean + 0.1001]}}
+    found = answer(dataclasses.replace(unsure, baseline_scores=scores))
+    assert said in found.quality
+    assert "from 2 repeats: too few for an interval" in found.quality
     # A network that has learned nothing is not praised for beating a regression on noise.
     text, is_good = quality(mean + 0.01, mean + 0.1)
     assert not is_good

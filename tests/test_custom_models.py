@@ -202,6 +202,10 @@ def test_an_estimator_is_swept_and_only_a_wrong_value_fails(hpo: Hpo, xrays: Pat
     for name in ("epochs", "loss"):
         assert f"{name} has no effect on this model. Leave it out." in fixed.err
     assert hpo("grid", "criterion=gini,entropy", *model, *small, "--dry-run").code == 0
+    exported = hpo("export", study_of(hpo), "--out", "out")
+    assert "forest.py:forest is an estimator, whose weights are not exported" in exported.err
+    assert exported.out == "Exported to out\n"
+    assert "The best model (criterion gini) is" in hpo("show", study_of(hpo)).out
     refused = hpo("predict", study_of(hpo), "image.png", *model[:2])
     assert refused.code == 2
     assert "forest.py:forest is an estimator, whose weights are not saved" in refused.err

@@ -260,7 +260,7 @@ def test_a_missing_ray_extra_is_named(hpo: Hpo, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     answer = hpo("grid", "--param", "batch_size", "--ray", "auto")
     assert answer.code == 2
-    assert "pip install 'hpo-toolkit[ray]'" in answer.err
+    assert "pip install '.[ray]'" in answer.err
 
 
 @needs_ray

@@ -274,7 +274,9 @@ def reproduce(
             help="Number of the configuration: # in tables, on the page and in --json.",
         ),
     ] = None,
-    repeat: Annotated[int, Option(help="Number of the repeat, from 1.")] = 1,
+    repeat: Annotated[
+        int | None, Option(help="Number of the repeat, from 1 (default: 1).")
+    ] = None,
     trial: Annotated[
         int | None, Option(help="Optuna's trial number, from 0, instead of a configuration.")
     ] = None,
@@ -299,9 +301,10 @@ def reproduce(
 
         hpo reproduce grid-batch_size-90aa3f32 2 --repeat 3
     """
-    if (configuration is None) == (trial is None):
+    if (configuration is None) == (trial is None) or (trial is not None and repeat is not None):
         raise UsageError(
-            "hpo reproduce needs either the number of a configuration or --trial NUMBER."
+            "hpo reproduce needs either the number of a configuration, possibly with --repeat, or "
+            "--trial NUMBER."
         )
     from hpo.run.reproduce import Reproduction
     from hpo.run.reproduce import reproduce as train_again
@@ -311,14 +314,17 @@ def reproduce(
     runs, configurations = stored.runs, stored.summary.configurations
     trials = {(c.number, r.number): r.trial for c in configurations for r in c.repeats}
     if trial is None:
+        repeat = 1 if repeat is None else repeat
         trial = trials.get((configuration or 0, repeat))
     if trial is None:
         if recorded := [r for c, r in trials if c == configuration]:
-            missing = f"Configuration {configuration} of {study} has no repeat {repeat}"
+            missing = (
+                f"Configuration {configuration} of {stored.summary.name} has no repeat {repeat}"
+            )
             raise StudyError(f"{missing}, only 1 to {max(recorded)}.")
-        missing = f"The study {study} has no configuration {configuration}"
+        missing = f"{stored.summary.name} has no configuration {configuration}"
         last = max((c for c, _ in trials), default=0)
-        raise StudyError(f"{missing}. The last one is {last}.")
+        raise StudyError(f"{missing}. The highest number is {last}.")
     place = next((place for place, number in trials.items() if number == trial), None)
     name = f"Configuration {place[0]}, repeat {place[1]}," if place else ""
     shown = time.monotonic()

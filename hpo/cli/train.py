@@ -105,7 +105,7 @@ def search(
         Literal["auto", Sampler],
         Option(
             help="How configurations are chosen: tpe, gp (a Gaussian process), random, or qmc (a "
-            f"Sobol sequence); auto means {AUTO}."
+            f"Sobol sequence); auto means {AUTO}, and tpe after 150 configurations."
         ),
     ] = "auto",
     start_from: Annotated[

@@ -29,8 +29,8 @@ def check_extra(path: Path | str) -> None:
     """Raise DataError with installation advice if pydicom is missing."""
     if find_spec("pydicom") is None:
         raise DataError(
-            f"{path} is a DICOM file, which needs pydicom. Install it: "
-            "pip install 'hpo-toolkit[dicom]'"
+            f"{path} is a DICOM file, which needs pydicom. In the checkout of hpo: "
+            "pip install '.[dicom]'"
         )
 
 

@@ -146,8 +146,10 @@ def contact_sheet(dataset: Dataset, path: Path) -> None:
     """Write a picture with a row of evenly sampled images for each split and class.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written, or its name does not end in .png.
     """
+    if path.suffix.lower() != ".png":
+        raise DataError(f"{path}: the contact sheet is a PNG file. Name it {path.stem}.png.")
     groups = sorted(set(zip(dataset.split.tolist(), dataset.labels.tolist(), strict=True)))
     width = _N_ACROSS * (_TILE + _GAP) + _GAP
     sheet = Image.new("L", (width, len(groups) * (_CAPTION + _TILE)), "black")

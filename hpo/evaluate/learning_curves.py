@@ -181,7 +181,7 @@ def compare_curves(
     }
     if not means:
         return None
-    reason = "as given"
+    reason = "the given target"
     if target is None:
         target, reason = _choose_target(means, [x["accuracy"] for x in summary.baselines.values()])
     # Different losses are not comparable, so the log loss is used.

@@ -13,7 +13,7 @@ from hpo.config import Scalar, TrainingConfig
 from hpo.data.dataset import Dataset, seal
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.data.source import open_data
-from hpo.errors import ModelError, TrainingError, UsageError, fault_list
+from hpo.errors import ModelError, TrainingError, UsageError, either, fault_list
 from hpo.space import Space
 from hpo.stats import MOST_LOOKS
 from hpo.storage import MOST_TRIALS
@@ -186,7 +186,7 @@ def plan_search(names: Sequence[str], settings: Settings) -> Plan:
         ("--pruner", settings.pruner, PRUNERS),
     ):
         if name not in table:
-            raise UsageError(f"{option} must be {' or '.join(table)}, but got {name!r}.")
+            raise UsageError(f"{option} must be {either(table)}, but got {name!r}.")
     n_final_repeats = _count("--final-repeats", settings.final_repeats)
     goal = Goal(
         n_repeats=_count("--repeats", settings.repeats, SEARCH_REPEATS),

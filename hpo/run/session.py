@@ -243,10 +243,14 @@ def _next_goal(session: Session, goal: Goal) -> Goal | None:
 
 
 def delete_study(storage: Database, name: str) -> None:
-    """Delete a study and the files that hpo wrote for it; its results stay in the run store."""
+    """Delete a study and the files that hpo wrote for it; its results stay in the run store.
+
+    The files remain if another database next to this one has a study of this name.
+    """
     with study_lock(storage, name):
         optuna.delete_study(study_name=name, storage=storage)
-        paths.clear_study_folder(paths.study_folder(storage.url, name))
+        if not paths.other_owner(storage.url, name):
+            paths.clear_study_folder(paths.study_folder(storage.url, name))
 
 
 def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hpo.config import Scalar, TrainingConfig, Value, describe
-from hpo.errors import ConfigError, UsageError, fault_list
+from hpo.errors import ConfigError, UsageError, either, fault_list
 from hpo.space.records import (
     Cell,
     Choices,
@@ -146,10 +146,16 @@ def read_point(space: Space, values: Mapping[str, object]) -> Cell:
     faults = []
     for name, value in values.items():
         plain: Any = tuple(value) if isinstance(value, list) else value
-        if name not in searched:
-            faults.append(f"{name} is not searched.")
+        if name not in space.names:
+            faults.append(unknown_name(name, space.signature))
+        elif name not in searched:
+            fixed = current_label(space.base, name)
+            if fixed is None or label_of(plain) != fixed:
+                it_is = "" if fixed is None else f": it is {value_text(fixed)}"
+                faults.append(f"{name} is not searched{it_is}.")
         elif (label := searched[name].find(label_of(plain))) is None:
-            faults.append(f"{name} = {value_text(plain)} is outside the searched values.")
+            allowed = _searched_text(searched[name])
+            faults.append(f"{name} = {value_text(plain)} is not among the values: {allowed}.")
         else:
             labels[name] = label
     cell = None if faults else complete(space, labels)
@@ -157,6 +163,13 @@ def read_point(space: Space, values: Mapping[str, object]) -> Cell:
         faults = faults or ["The ranges exclude this configuration with the base's other values."]
         raise ConfigError(fault_list("This configuration cannot be tried:", faults))
     return cell
+
+
+def _searched_text(parameter: Parameter) -> str:
+    """Format the values of a parameter: `1e-05 to 0.1`, `16, 32 or 64`."""
+    if isinstance(parameter, Range):
+        return f"{value_text(parameter.low)} to {value_text(parameter.high)}"
+    return either([value_text(label) for label in parameter.labels])
 
 
 def _with_shape(values: Mapping[str, object]) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from hpo import models
 from hpo.config import MLP_FIELDS, CustomModel, Signature, TrainingConfig, Value, faults
 from hpo.errors import ConfigError, SpaceError, UsageError, fault_list
+from hpo.space.cells import complete
 from hpo.space.files import order_by_conditions, parse_space, read_space
 from hpo.space.records import (
     Choices,
@@ -141,9 +142,10 @@ def with_values(space: Space, new_values: Mapping[str, Any]) -> Space:
 
 
 def restrict(space: Space, names: Sequence[str]) -> Space:
-    """Search only the named parameters (`--param` in a search); the others stay at the base.
+    """Search only the named parameters (`--param` in a search).
 
-    `hidden` means `layers` and `width` if those are searched.
+    The others keep the values of the first configuration of the whole search: the base, moved into
+    the ranges. `hidden` means `layers` and `width` if those are searched.
 
     Raises:
         UsageError: a name is not searched, or has no effect with the other values of the base.
@@ -160,7 +162,9 @@ def restrict(space: Space, names: Sequence[str]) -> Space:
             problems.append(f"--param {name} is fixed by --set or --epochs. Drop one of the two.")
         elif not own:
             problems.append(f"--param {name} is not searched in the space {space.name}.")
-    search = settle(space, searched.keys() - selected, space.base)
+    first = complete(space, {})
+    base = first.config if first else space.base
+    search = settle(space, searched.keys() - selected, base)
     lost = selected - {parameter.name for parameter in search}
     for name in (name for name in searched if name in lost):
         when = {n: " or ".join(map(value_text, v)) for n, v in searched[name].when.items()}
@@ -172,7 +176,7 @@ def restrict(space: Space, names: Sequence[str]) -> Space:
         )
     if problems:
         raise UsageError(fault_list("--param is invalid:", problems))
-    return replace(space, search=search)
+    return replace(space, base=base, search=search)
 
 
 def settle(space: Space, removed: Set[str], base: TrainingConfig) -> tuple[Parameter, ...]:

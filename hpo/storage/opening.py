@@ -71,12 +71,17 @@ def open_storage(
 
 def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[str, Any]:
     """Return the arguments of an engine: as with SQLite, waiting for locks is limited."""
+    arguments: dict[str, Any] = {"pool_pre_ping": True}
     try:
-        engine = sqlalchemy.create_engine(url)
+        address = sqlalchemy.make_url(url)
+        if is_libpq := address.get_driver_name().startswith("psycopg"):
+            # Without it, psycopg returns bytes from a database in SQL_ASCII.
+            arguments["connect_args"] = {"client_encoding": "utf8"}
+        engine = sqlalchemy.create_engine(url, **arguments)
     except ImportError:
         raise StorageError(
-            "PostgreSQL needs a driver: pip install 'hpo-toolkit[postgres]', then use "
-            "postgresql+psycopg://USER@HOST/DATABASE."
+            "PostgreSQL needs a driver. In the checkout of hpo: pip install '.[postgres]'. Then "
+            "use postgresql+psycopg://USER@HOST/DATABASE."
         ) from None
     except (SQLAlchemyError, ValueError):
         raise UsageError(
@@ -88,11 +93,9 @@ def _prepare_postgres(url: str, *, create: bool, busy_timeout_s: float) -> dict[
     engine.dispose()
     if is_empty and not create:
         raise _no_studies(f"{mask(url)} is empty")
-    arguments: dict[str, Any] = {"pool_pre_ping": True}
-    is_libpq = engine.url.get_driver_name().startswith("psycopg")
-    if is_libpq and "options" not in engine.url.query:
+    if is_libpq and "options" not in address.query:
         options = f"-c lock_timeout={1000 * busy_timeout_s:.0f}"
-        arguments["connect_args"] = {"options": options}
+        arguments["connect_args"] |= {"options": options}
     return arguments
 
 

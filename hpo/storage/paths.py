@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,22 @@ def comparison_page(storage_url: str, names: Sequence[str]) -> Path:
     if len(name) > _LONGEST_NAME:
         name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return _home(storage_url) / f"compare-{name}.html"
+
+
+def other_owner(storage_url: str, name: str) -> Path | None:
+    """Return another SQLite database with a study of this name, whose folder is the same."""
+    own, query = sqlite_path(storage_url), "SELECT 1 FROM studies WHERE study_name = ?"
+    for path in _home(storage_url).glob("*"):
+        if not path.is_file() or (own and path.samefile(own)):
+            continue
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        with (
+            contextlib.suppress(sqlite3.Error),  # It is no database, or one of another program.
+            contextlib.closing(sqlite3.connect(address, uri=True)) as connection,
+        ):
+            if connection.execute(query, (name,)).fetchone():
+                return path
+    return None
 
 
 def clear_study_folder(folder: Path) -> None:

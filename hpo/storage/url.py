@@ -115,6 +115,7 @@ def backend_of(url: str) -> str:
     if not sign or backend not in {"sqlite", "postgresql"}:
         is_file = not sign and url.strip() and not set(url) & {":", "@"} and mask(url) == url
         hint = f" For a file, write sqlite:///{url}." if is_file else ""
+        hint = " Write postgresql:// instead." if backend == "postgres" else hint
         raise UsageError(
             f"--storage takes sqlite:///FILE or postgresql://USER@HOST/DATABASE, but got "
             f"{mask(url)!r}.{hint}"

@@ -160,6 +160,12 @@ class StudyRecord:
     require: dict[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
 
     @property
+    def noun(self) -> str:
+        """What it trains: networks, or models that are estimators of scikit-learn."""
+        model = self.space.base.model
+        return "network" if model is None or model.kind == "network" else "model"
+
+    @property
     def model_option(self) -> str:
         """The option that names its custom model, with a space before it; "" without one."""
         if (custom := self.space.base.model) is None:
@@ -338,10 +344,11 @@ def check_name(name: str) -> str:
     Raises:
         UsageError: it is not a valid folder name, or is reserved.
     """
-    if not is_folder_name(name):
+    # Commands take numbers and `latest` in place of a name.
+    if not is_folder_name(name) or name == "latest" or name.isdecimal():
         raise UsageError(
             f"--study takes letters, digits, '.', '_' and '-' (at most 100, not starting with "
-            f"'.' or '-') and no reserved name such as runs, but got {name[:120]!r}. Choose "
-            "another name."
+            f"'.' or '-') and no reserved name such as runs, latest or a number, but got "
+            f"{name[:120]!r}. Choose another name."
         )
     return name

@@ -16,7 +16,7 @@ from hpo.data.dataset import Dataset
 from hpo.errors import DataError, StudyError, fault_list, first_fault
 from hpo.storage.database import DAMAGE, Database, damaged_study
 from hpo.storage.opening import attributes_of, database_of, in_command, open_storage, url_of
-from hpo.storage.url import set_option, storage_option
+from hpo.storage.url import named, set_option, storage_option
 from hpo.study.record import (
     FORMAT,
     LIBRARY,
@@ -173,6 +173,8 @@ def count_trials(storage: Database, name: str) -> int:
     Raises:
         StudyError: no study has this name, or another program created it.
     """
+    if (full := _resolve(name, storage.study_names())) != name:
+        raise StudyError(f"hpo delete needs the full name: {named(full, storage.url)}.")
     study = _load(storage, name)
     if not is_of_hpo(study) and not is_blank(study):
         raise _made_by("another program", study)

@@ -18,7 +18,7 @@ from typing import Final
 
 from hpo.choices import Optimizer
 from hpo.config import TrainingConfig
-from hpo.errors import UsageError
+from hpo.errors import UsageError, either
 
 PRECISIONS: Final = ("auto", "bf16", "fp32")
 
@@ -58,7 +58,7 @@ def check_names(device: str, precision: str) -> None:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UsageError(f"--device must be auto, cpu, cuda or cuda:N, but got {device!r}.")
     if precision not in PRECISIONS:
-        raise UsageError(f"--precision must be {', '.join(PRECISIONS)}, but got {precision!r}.")
+        raise UsageError(f"--precision must be {either(PRECISIONS)}, but got {precision!r}.")
 
 
 def check_ray(address: str, *, source: str = "--ray") -> None:
@@ -68,7 +68,7 @@ def check_ray(address: str, *, source: str = "--ray") -> None:
             f"{source} must be auto or the HOST:PORT of a Ray cluster, but got {address[:80]!r}."
         )
     if importlib.util.find_spec("ray") is None:
-        raise UsageError("--ray needs Ray: pip install 'hpo-toolkit[ray]'")
+        raise UsageError("--ray needs Ray. In the checkout of hpo: pip install '.[ray]'")
 
 
 def processor() -> str:

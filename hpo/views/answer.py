@@ -23,6 +23,8 @@ from hpo.views.evaluations import evaluation_sentence
 
 # Never advise more repeats than this: another configuration decides sooner.
 _MOST_REPEATS: Final = 50
+# Two repeats never prove a difference.
+_FEW: Final = 3
 _FLAGS: Final = ("--until-decided", "--test", "--dry-run", "--json", "--quiet", "--open")
 _OF_ONE_CALL: Final = ("--repeats", "--max-repeats", "--timeout", *_FLAGS)
 _OF_A_SWEEP: Final = ("--param", "--values", "--study", "--metric", "--margin", "--weights")
@@ -115,7 +117,7 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
     if best is None or majority is None or regression is None or not values:
         return "", True
     is_grid, mean = summary.record.kind == "grid", fmean(values)
-    name = best.label if is_grid else best.tag
+    name, noun = best.label if is_grid else best.tag, summary.record.noun
     margin = (100 if score.kind.is_share else 1) * (score.kind.margin or 0.0)
 
     def ahead_of(other: float) -> float:
@@ -128,7 +130,7 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
         if not score.kind.is_share:
             how = "hardly better than answering every image with the shares of the classes"
         return (
-            f"The best network ({name}) is {how}: {score.text(mean)} {score.title} against "
+            f"The best {noun} ({name}) is {how}: {score.text(mean)} {score.title} against "
             f"{score.text(majority)} (docs/checks.md#majority)."
         ), False
     apart, (is_clear, spread) = ahead_of(regression), _certainty(summary, measured, regression)
@@ -140,7 +142,7 @@ def _quality(summary: StudySummary) -> tuple[str, bool]:
     elif abs(apart) >= margin:
         how = f"scored {way} than a plain logistic regression, but not clearly"
         against += spread
-    text = f"The best network ({name}) {how}: {against}."
+    text = f"The best {noun} ({name}) {how}: {against}."
     if apart <= -margin:
         more = "A search" if is_grid else "A longer search"
         text += f" {more} may find a better one (docs/checks.md#baseline)."
@@ -160,7 +162,8 @@ def _certainty(
     interval = mean_interval([x - y for x, y in pairs if x is not None], overlap=overlap)
     if interval.low is None or interval.high is None:
         return False, ", in one training"
-    if score.kind.is_share and interval.high - interval.low > WIDEST:
+    is_wide = score.kind.is_share and interval.high - interval.low > WIDEST
+    if interval.n < _FEW or is_wide:
         return False, f", from {interval.n} repeats: too few for an interval"
     factor, form, unit = (100, "+z.1f", " points") if score.kind.is_share else (1, "+z.3f", "")
     ends = f"{factor * interval.low:{form}} to {factor * interval.high:{form}}{unit}"
@@ -174,7 +177,12 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
     if summary.driver:
         return "To see how far it is", f"hpo show {study}"
     if summary.n_left:
-        return f"To finish the {count(summary.n_left, 'missing training')}", summary.to_resume
+        # A new configuration may leave finalists as they are.
+        most = "at most " if summary.finalists else ""
+        return (
+            f"To finish the {most}{count(summary.n_left, 'missing training')}",
+            summary.to_resume,
+        )
     if record.kind == "search" and summary.best:
         if is_tested:
             return "To write the model and its results as files", f"hpo export {study}{model}"
@@ -198,7 +206,9 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
         if means and record.device == "cpu":
             time = f", about {duration(more * sum(means) / machine.n_cores())} more"
         purpose = "To decide" if high else "To come closer to a decision"
-        return f"{purpose}{time}", shlex.join([*shared_words, "--repeats", str(n_repeats)])
+        # Looks that are planned from the start have a limit.
+        limit = ["--until-decided", "--max-repeats"] if goal.most_repeats else ["--repeats"]
+        return f"{purpose}{time}", shlex.join([*shared_words, *limit, str(n_repeats)])
     if words:
         others = (*_OF_ONE_CALL, *_OF_A_SWEEP)
         options = [group for group in words if group[0].startswith("--")]

@@ -18,6 +18,7 @@ from hpo.space.records import short_text
 from hpo.stats import Interval
 from hpo.stats.intervals import WIDEST
 from hpo.stats.sentences import amounts
+from hpo.study.record import StudyRecord
 from hpo.study.score import SCORES, Score
 from hpo.study.summary import StudySummary
 from hpo.tables import DASH, Column, Row, Table, count
@@ -183,12 +184,12 @@ def evaluation_sentence(evaluation: Evaluation, summary: StudySummary) -> str | 
         texts.append(f"{score.title} {text}{'' if text.endswith(')') else unit}")
     having = ", with 95 % intervals" * any(text.endswith(")") for text in texts)
     text = f"Test result of {evaluated.name}{having}: {', '.join(texts)}."
-    return f"{text} {_beside_regression(evaluation, evaluated, summary.record.score)}".strip()
+    return f"{text} {_beside_regression(evaluation, evaluated, summary.record)}".strip()
 
 
-def _beside_regression(evaluation: Evaluation, evaluated: Evaluated, score: Score) -> str:
+def _beside_regression(evaluation: Evaluation, evaluated: Evaluated, record: StudyRecord) -> str:
     """Compare with a logistic regression on the test; "" if an older version did not."""
-    regression, above = evaluation.regression, evaluated.above_regression
+    regression, above, score = evaluation.regression, evaluated.above_regression, record.score
     other = regression.metrics[score.metric].mean if regression else None
     if other is None or above is None or above.mean is None:
         return ""
@@ -208,7 +209,8 @@ def _beside_regression(evaluation: Evaluation, evaluated: Evaluated, score: Scor
         ends = sorted((abs(above.low), abs(above.high)))
         mean, low, high = amounts((abs(above.mean), *ends), scale, digits, least=ends[0])
         way = "better" if (above.mean > 0) == (score.kind.direction == "maximize") else "worse"
-        text = f"{what}: the network is {way}, by {mean}{points} (95 % interval {low} to {high})."
+        text = f"{what}: the {record.noun} is {way}, by {mean}{points} "
+        text += f"(95 % interval {low} to {high})."
     return text + " This compares two models, not two configurations." * (above.n == 1)
 
 

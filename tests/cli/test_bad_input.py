@@ -28,6 +28,9 @@ URL = "sqlite:///studies/hpo.db"
         ([*VALUES, "--study", "hpo.db"], ["--study", "studies/hpo.db is a file"]),
         ([*VALUES, "--seed", "4294967296"], ["--seed", "from 0"]),
         ([*VALUES, "--device", "tpu"], ["--device", "cuda"]),
+        ([*VALUES, "--study", "latest"], ["no reserved name"]),
+        ([*VALUES, "--study", "2"], ["or a number, but got '2'"]),
+        ([*VALUES, "--storage", "postgres://h/d"], ["Write postgresql:// instead."]),
         ([*VALUES, "--lanes", "1.5"], ["auto or from 1 to 256"]),
         ([*VALUES, "--margin", "nan"], ["above 0, at most 50 points", "--margin 1"]),
         ([*VALUES, "--space", "report_z"], ["Did you mean report_"]),
@@ -45,6 +48,7 @@ URL = "sqlite:///studies/hpo.db"
         (["evaluate"], ["takes either"]),
         (["evaluate", "mine", "--weights", "weights.pth"], ["takes either"]),
         (["evaluate", "mine", "--has-sigmoid"], ["--has-sigmoid is only for --weights"]),
+        (["reproduce", "mine", "--trial", "0", "--repeat", "1"], ["possibly with --repeat, or"]),
         (["predict", "w.pt"], ["IMAGE"]),
         (["predict", "w.pt", "image.png", "--input-scale", "half"], ["unit"]),
         (["predict", "mine", "image.png", "--activation", "gelu"], ["leave them out"]),
@@ -128,7 +132,8 @@ def test_an_unknown_study_name_suggests_the_closest_one(hpo: Hpo) -> None:
         *(["reproduce", "--trial", "0"], ["compare", "mine"]),
     ):
         assert_error(hpo(*command, "mien"), 1, "mien", "Did you mean mine?")
-    assert_error(hpo("delete", "--yes", "latest"), 1, "There is no study 'latest'")
+    assert_error(hpo("delete", "--yes", "latest"), 1, "needs the full name: mine.")
+    assert_error(hpo("delete", "--yes", "1"), 1, "needs the full name: mine.")
     optuna.create_study(study_name="theirs", storage=URL)
     assert "1 study of another program" in hpo("show").err
     assert_error(hpo("show", "theirs"), 1, "theirs", "another program")

@@ -44,6 +44,6 @@ def test_learning_curves_are_shown_on_request(hpo: Hpo, xrays: Path) -> None:
         assert text in shown
     assert "No significant difference in" in shown
     curves = hpo("show", "mine", "--target", "0.25", "--json").json["curves"]
-    assert curves["target"] == {"accuracy": 0.25, "chosen": "as given"}
+    assert curves["target"] == {"accuracy": 0.25, "chosen": "the given target"}
     params = [c["params"] for c in curves["claims"][0]["configurations"]]
     assert params == [{"batch_size": 8}, {"batch_size": 16}]

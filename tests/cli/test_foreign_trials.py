@@ -91,8 +91,14 @@ def test_hpo_enqueue_adds_a_configuration_that_is_tried_next(train: Train, hpo: 
     assert (len(found), found[2]["params"]["momentum"]) == (3, 0.5)
     wrong = ("--set", "momentum=7", "--set", "hidden=8", "--storage", URL)
     assert_error(
-        hpo("enqueue", "s", *wrong), 2, "momentum = 7 is outside", "hidden is not searched"
+        hpo("enqueue", "s", *wrong),
+        2,
+        "momentum = 7 is not among the values: 0 to 0.95",
+        "hidden is not searched",
     )
+    # A value that is not searched may be repeated; here, the batch size of the study.
+    same = ("--set", "optimizer=sgd", "--set", "momentum=0.7", "--set", "loss=bce")
+    assert hpo("enqueue", "s", *same, "--storage", URL).code == 0
     for momentum, reason in (("0.5", "has these values already: #3"), ("0.6", "enqueued already")):
         again = ("enqueue", "s", "--set", "optimizer=sgd", "--set", f"momentum={momentum}")
         hpo(*again, "--storage", URL)

@@ -98,6 +98,7 @@ def test_missing_weights_are_retrained_to_the_same_bits(hpo: Hpo) -> None:
     shutil.rmtree("studies/mine/weights")
     answer = hpo("export", "mine", "--out", "again", "--all")
     assert "Retrained" in answer.err
+    assert hpo("export", "mine", "--out", "again", "--all").err.count("Retrained") == 0
     kept, again = (
         {p.relative_to(home): p.read_bytes() for p in Path(home).rglob("*.safetensors")}
         for home in ("out", "again")
@@ -128,6 +129,11 @@ def test_delete_asks_first_and_removes_only_what_hpo_wrote_for_the_study(
     assert sorted(models.iterdir()) == kept != []
     again = hpo(*GRID, "--data", xrays, "--study", "again", "--json").json
     assert (again["n_trained"], again["n_reused"]) == (0, 4)
+    # A copy of the database shares the folder of the study.
+    shutil.copy("studies/hpo.db", "studies/copy.db")
+    answer = hpo("delete", "again", "--yes", "--storage", "sqlite:///studies/copy.db")
+    assert "studies/again remains, as studies/hpo.db has a study of the same name" in answer.out
+    assert Path("studies/again/report.html").is_file()
 
 
 @pytest.mark.usefixtures("mine")

@@ -167,7 +167,7 @@ def test_a_missing_dicom_extra_is_explained_in_one_line(
     path = rsna(data_folder)
     monkeypatch.setitem(sys.modules, "pydicom", None)
     for skip_broken in (False, True):
-        with pytest.raises(DataError, match=r"pip install 'hpo-toolkit\[dicom\]'") as error:
+        with pytest.raises(DataError, match=r"pip install '\.\[dicom\]'") as error:
             open_data(path, Manifest(skip_broken=skip_broken))
         assert len(str(error.value).splitlines()) == 1
     with pytest.raises(DataError, match="is a DICOM file"):

@@ -165,3 +165,5 @@ def test_the_contact_sheet_has_a_row_per_split_and_class(release: Path, tmp_path
     assert all(sheet[(i + 1) * row - 80].any() for i in range(4))
     with pytest.raises(DataError, match=r"missing/sheet\.png cannot be written"):
         contact_sheet(open_data(release), tmp_path / "missing" / "sheet.png")
+    with pytest.raises(DataError, match=r"a PNG file. Name it sheet\.png\."):
+        contact_sheet(open_data(release), tmp_path / "sheet.jpg")

@@ -12,6 +12,7 @@ from hpo.space import (
     Range,
     Space,
     cells,
+    complete,
     from_document,
     load_space,
     override,
@@ -163,6 +164,10 @@ def test_a_restricted_search_varies_only_the_named_parameters() -> None:
     assert step_size.when == {"scheduler": ("plateau", "step")}
     [step_size] = restrict(override(CHEST_XRAY, {"scheduler": "step"}), ["step_size"]).search
     assert step_size.when == {}
+    # The others keep the values of the first configuration of the whole search.
+    narrow = restrict(CHEST_XRAY, ["learning_rate", "width"])
+    assert complete(narrow, {}).config == complete(CHEST_XRAY, {}).config
+    assert narrow.base.align == "template"
 
 
 def test_only_searched_parameters_can_be_named() -> None:
