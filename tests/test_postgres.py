@@ -103,7 +103,9 @@ def test_an_unusable_server_is_reported_without_the_password(
 
 def test_the_wait_for_a_lock_of_another_program_is_limited(url: str) -> None:
     open_storage(url)
-    with sqlalchemy.create_engine(url, poolclass=NullPool).connect() as other:
+    with sqlalchemy.create_engine(
+        url, poolclass=NullPool, connect_args={"client_encoding": "utf8"}
+    ).connect() as other:
         other.execute(sqlalchemy.text("LOCK TABLE studies"))
         ours = open_storage(url, busy_timeout_s=0.2)
         with (

@@ -177,12 +177,10 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
     if summary.driver:
         return "To see how far it is", f"hpo show {study}"
     if summary.n_left:
-        # A new configuration may leave finalists as they are.
-        most = "at most " if summary.finalists else ""
-        return (
-            f"To finish the {most}{count(summary.n_left, 'missing training')}",
-            summary.to_resume,
-        )
+        purpose = f"To finish the {count(summary.n_left, 'missing training')}"
+        if summary.finalists:  # They may stay as they are.
+            purpose = f"To finish it, with at most {count(summary.n_left, 'more training')}"
+        return purpose, summary.to_resume
     if record.kind == "search" and summary.best:
         if is_tested:
             return "To write the model and its results as files", f"hpo export {study}{model}"

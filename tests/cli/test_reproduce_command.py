@@ -118,7 +118,7 @@ def test_trials_that_cannot_be_reproduced_are_explained(hpo: Hpo, xrays: Path) -
         (("--trial", 7), 1, "no trial 7: its trials are 0 to 6"),
         (("--trial", 5), 1, "failed (its loss was not finite in epoch 2), so there is nothing"),
         (("--trial", 6), 1, "is not finished. To continue: hpo resume mine"),
-        (("9",), 1, "no configuration 9. The last one is 2"),
+        (("9",), 1, "no configuration 9. The highest number is 2"),
         (("2", "--repeat", "5"), 1, "Configuration 2 of mine has no repeat 5, only 1 to 2"),
         (("1", "--trial", "0"), 2, "either the number of a configuration or --trial NUMBER"),
         ((), 2, "either the number of a configuration or --trial NUMBER"),
