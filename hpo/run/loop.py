@@ -26,6 +26,7 @@ from hpo.study.trials import Job, RunningTrial, run_key
 from hpo.training.engine import Run, Stack, TrainingResult, Workers, mean_metrics
 
 _REPORT_EVERY_S: Final = 0.5
+_FILLING_S: Final = 1.0
 _MOST_WRITERS: Final = 8
 _MOST_UNWRITTEN: Final = 16
 """At most this many results wait for the disk, because weights take megabytes."""
@@ -124,11 +125,7 @@ class TrainingLoop:
                     # On one machine, training during the writes would not save time.
                     yield from self._complete_written(_MOST_UNWRITTEN if self._n_actors else 0)
                     yield from self._fill()
-                    if workers := self._news():
-                        self.n_lanes = int(min(workers.n_lanes, self._most_lanes))
-                        self._n_actors = workers.n_actors
-                        self._n_waiting = self.source.n_left() - len(self._underway())
-                        yield workers
+                    yield from self._read_news()
                     if self._live:
                         yield from self._step()
                     elif self._written:
@@ -161,8 +158,10 @@ class TrainingLoop:
     def _fill(self) -> Iterator[Event]:
         """Start a trial in every free lane; trials in the run store are finished without training.
 
-        A source without a job is asked again only after a trial has ended.
+        A source without a job is asked again only after a trial has ended. A cluster trains
+        meanwhile, so its epochs are read again after a second.
         """
+        until = time.monotonic() + _FILLING_S
         while len(self._live) < self._room() and not self._is_idle:
             if time.monotonic() >= self.deadline:
                 return
@@ -172,6 +171,17 @@ class TrainingLoop:
             self._n_waiting -= 1
             if trial and (done := self._begin(trial)):
                 yield done
+            yield from self._read_news()
+            if self._n_actors and time.monotonic() >= until:
+                return
+
+    def _read_news(self) -> Iterator[Workers]:
+        """Follow the workers of a cluster if they have changed."""
+        if workers := self._news():
+            self.n_lanes = int(min(workers.n_lanes, self._most_lanes))
+            self._n_actors = workers.n_actors
+            self._n_waiting = self.source.n_left() - len(self._underway())
+            yield workers
 
     def _underway(self) -> list[RunningTrial]:
         """Return the trials that are training, or whose results are being written."""

@@ -124,6 +124,8 @@ class Pool:
             cost=machine.epoch_cost(config, n_train=len(images.train)),
             root=(root, seed, fold) if root else None,
         )
+        if self.group.goes_ahead:
+            self._assign()
         return self._n_added
 
     def step(self) -> list[LaneEpoch]:

@@ -120,8 +120,8 @@ def test_trials_that_cannot_be_reproduced_are_explained(hpo: Hpo, xrays: Path) -
         (("--trial", 6), 1, "is not finished. To continue: hpo resume mine"),
         (("9",), 1, "no configuration 9. The highest number is 2"),
         (("2", "--repeat", "5"), 1, "Configuration 2 of mine has no repeat 5, only 1 to 2"),
-        (("1", "--trial", "0"), 2, "either the number of a configuration or --trial NUMBER"),
-        ((), 2, "either the number of a configuration or --trial NUMBER"),
+        (("1", "--trial", "0"), 2, "possibly with --repeat, or --trial NUMBER"),
+        ((), 2, "possibly with --repeat, or --trial NUMBER"),
     ):
         assert_error(hpo("reproduce", "mine", *asked), code, text)
     np.save(xrays / "normal.npy", make_images(40, is_ill=False, seed=9))
