@@ -47,7 +47,7 @@ def test_names_of_gpus_are_completed_and_missing_devices_refused() -> None:
     assert choose("cuda:1") == Device("cuda:1", "fp32")
     for name, precision, error, says in (
         ("gpu", "auto", UsageError, r"auto, cpu, cuda or cuda:N, but got 'gpu'"),
-        ("cpu", "fp16", UsageError, r"auto, bf16, fp32, but got 'fp16'"),
+        ("cpu", "fp16", UsageError, r"auto, bf16 or fp32, but got 'fp16'"),
         ("cuda:2", "auto", DeviceError, r"no cuda:2\. This machine has 2, starting with cuda:0"),
         ("cuda:0", "bf16", DeviceError, r"cuda:0 does not support bf16\. Use --precision fp32"),
     ):
