@@ -17,6 +17,7 @@ from hpo.errors import ConfigError, SpaceError, UsageError, fault_list
 from hpo.space.cells import complete
 from hpo.space.files import order_by_conditions, parse_space, read_space
 from hpo.space.records import (
+    Cell,
     Choices,
     Parameter,
     Range,
@@ -144,8 +145,8 @@ def with_values(space: Space, new_values: Mapping[str, Any]) -> Space:
 def restrict(space: Space, names: Sequence[str]) -> Space:
     """Search only the named parameters (`--param` in a search).
 
-    The others keep the values of the first configuration of the whole search: the base, moved into
-    the ranges. `hidden` means `layers` and `width` if those are searched.
+    The others keep the values of the first configuration of the whole search: the base or, as a
+    single choice, what it was moved to. `hidden` means `layers` and `width` if those are searched.
 
     Raises:
         UsageError: a name is not searched, or has no effect with the other values of the base.
@@ -162,9 +163,8 @@ def restrict(space: Space, names: Sequence[str]) -> Space:
             problems.append(f"--param {name} is fixed by --set or --epochs. Drop one of the two.")
         elif not own:
             problems.append(f"--param {name} is not searched in the space {space.name}.")
-    first = complete(space, {})
-    base = first.config if first else space.base
-    search = settle(space, searched.keys() - selected, base)
+    first = complete(space, {}) or Cell({}, space.base)
+    search = settle(space, searched.keys() - selected, first.config)
     lost = selected - {parameter.name for parameter in search}
     for name in (name for name in searched if name in lost):
         when = {n: " or ".join(map(value_text, v)) for n, v in searched[name].when.items()}
@@ -176,7 +176,14 @@ def restrict(space: Space, names: Sequence[str]) -> Space:
         )
     if problems:
         raise UsageError(fault_list("--param is invalid:", problems))
-    return replace(space, base=base, search=search)
+    moved: list[Parameter] = []
+    for name, value in first.params.items():
+        if name not in selected and value != current_label(space.base, name):
+            old: Any = searched[name]
+            choice = old.choices[old.labels.index(value)] if isinstance(old, Choices) else value
+            raw = {"name": name, "choices": [choice]}
+            moved.append(Choices.model_validate(raw, context=space.signature))
+    return replace(space, search=(*moved, *search))
 
 
 def settle(space: Space, removed: Set[str], base: TrainingConfig) -> tuple[Parameter, ...]:

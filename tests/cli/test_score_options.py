@@ -93,8 +93,12 @@ def test_a_search_of_an_exhausted_space_is_finished_with_a_note(hpo: Hpo, xrays:
     assert "3 finalists were requested; 2 are available" in answer.out
     assert " of 9" not in hpo("show").out
     assert "hpo resume s" not in Path("studies/s/report.html").read_text()
-    random = ("--param", "activation", "--sampler", "random", "--finalists", "0")
-    answer = hpo(*few, *random, "--trials", "7", "--json")
+    Path("two.toml").write_text(
+        "[search]\nnormalize = { choices = ['unit', 'image'] }\n"
+        "activation = { choices = ['relu', 'leaky_relu', 'gelu', 'sigmoid'] }\n"
+    )
+    random = ("--space", "two.toml", "--sampler", "random", "--finalists", "0")
+    answer = hpo("search", *few[3:], *random, "--trials", "7", "--json")
     assert len(answer.json["configurations"]) < 7
     assert "of the space were tried" not in answer.err
 

@@ -158,16 +158,17 @@ def test_all_faults_of_values_come_in_one_message() -> None:
 
 
 def test_a_restricted_search_varies_only_the_named_parameters() -> None:
-    assert searched(restrict(CHEST_XRAY, ["learning_rate", "width"])) == ["width", "learning_rate"]
-    assert searched(restrict(CHEST_XRAY, ["hidden"])) == ["layers", "width"]
-    [_, step_size] = restrict(CHEST_XRAY, ["step_size", "scheduler"]).search
-    assert step_size.when == {"scheduler": ("plateau", "step")}
-    [step_size] = restrict(override(CHEST_XRAY, {"scheduler": "step"}), ["step_size"]).search
-    assert step_size.when == {}
     # The others keep the values of the first configuration of the whole search.
+    moved = ["image_size", "align", "augment_pose", "augment_stretch"]
     narrow = restrict(CHEST_XRAY, ["learning_rate", "width"])
+    assert searched(narrow) == [*moved, "width", "learning_rate"]
+    assert [p.labels for p in narrow.search[:4]] == [(64,), ("template",), (0.05,), (0.1,)]
     assert complete(narrow, {}).config == complete(CHEST_XRAY, {}).config
-    assert narrow.base.align == "template"
+    assert searched(restrict(CHEST_XRAY, ["hidden"])) == [*moved, "layers", "width"]
+    [*_, step_size] = restrict(CHEST_XRAY, ["step_size", "scheduler"]).search
+    assert step_size.when == {"scheduler": ("plateau", "step")}
+    [*_, step_size] = restrict(override(CHEST_XRAY, {"scheduler": "step"}), ["step_size"]).search
+    assert step_size.when == {}
 
 
 def test_only_searched_parameters_can_be_named() -> None:
