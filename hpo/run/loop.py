@@ -172,7 +172,7 @@ class TrainingLoop:
             if trial and (done := self._begin(trial)):
                 yield done
             yield from self._read_news()
-            if self._n_actors and time.monotonic() >= until:
+            if self._live and self._n_actors and time.monotonic() >= until:
                 return
 
     def _read_news(self) -> Iterator[Workers]:

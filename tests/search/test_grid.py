@@ -73,6 +73,23 @@ def test_a_cluster_continues_training_while_results_are_written(
     assert complete(study) == GRID
 
 
+def test_a_cluster_trains_while_trials_are_created_and_also_takes_stored_results(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.run.loop._FILLING_S", -1.0)
+    for name in ("first", "again"):
+        news = [Workers(n_actors=2, n_nodes=1, n_lanes=4, processors=("clock",))]
+        bench.news = lambda news=news: news.pop() if news else None
+        study = bench.study(record(), name)
+        running = [
+            sum(t.state == TrialState.RUNNING for t in study.get_trials(deepcopy=False))
+            for event in bench.events(study, Goal(2), 4)
+            if isinstance(event, EpochDone)
+        ]
+        assert complete(study) == GRID
+        assert running[:1] == ([1] if name == "first" else [])  # The second is not created yet.
+
+
 SOME_ALIKE = replace(
     SPACE,
     sweeps={
