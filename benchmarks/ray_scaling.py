@@ -6,9 +6,10 @@ times as long) and returns weights of their size. Eight processes, started befor
 answer for all actors, because 64 idle processes alone take 0.6 of a core, which on a cluster would
 be cores of other machines; `--processes 0` starts a process for each actor. For each number of
 actors, ten trainings each: their time divided by the number of actors, as a share of the time from
-the first actor's work to the last result. Also measured are the processor seconds of the command
-per training, in its loop (asking, distributing, reporting, finishing, storing) and in total, with
-Ray's own, and the seconds for which the command waited for a processor that others used.
+the first actor's work to the last result, and of the time in which actors existed. Also measured
+are the processor seconds of the command per training, in its loop (asking, distributing,
+reporting, finishing, storing) and in total, with Ray's own, and the seconds for which the command
+waited for a processor that others used.
 """
 
 import argparse

@@ -6,6 +6,7 @@ space files, the command line and records read back from a study.
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from numbers import Integral
@@ -73,7 +74,7 @@ Widths: TypeAlias = Annotated[tuple[Width, ...], _UpTo8, BeforeValidator(_as_tup
 _Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 _Probability: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 _Probabilities: TypeAlias = Annotated[tuple[_Probability, ...], _UpTo8, BeforeValidator(_as_tuple)]
-_TAGS: Final = ("one value", "a list", "str", "callable")
+_TAGS: Final = ("one value", "a list")
 _Dropout: TypeAlias = Annotated[
     Annotated[_Probability, Tag(_TAGS[0])] | Annotated[_Probabilities, Tag(_TAGS[1])],
     Discriminator(lambda value: _TAGS[isinstance(value, list | tuple)]),
@@ -388,6 +389,9 @@ _ALLOWED: Final = {
 }
 """The allowed values by the type of pydantic's error, filled in from its context."""
 
+_OF_UNION: Final = re.compile(r"(str|callable)$|.*\[")
+"""The names that pydantic gives to the types of a union, last in the place of a fault."""
+
 
 def unknown_field(name: str, names: Collection[str] = _NAMES) -> str:
     """Return the message for an unknown hyperparameter, with a suggestion."""
@@ -412,9 +416,11 @@ def faults(
         return [f"{place}: {sentence}" if place else sentence for sentence in sentences]
     all_sentences, with_type = [], set[tuple[str | int, ...]]()
     for fault in error.errors(include_url=False):
-        path = [part for part in fault["loc"] if part not in _TAGS and "[" not in str(part)]
+        path = [part for part in fault["loc"] if part not in _TAGS]
         kind, context = fault["type"], fault.get("ctx", {})
         if kind.endswith("_type"):
+            if len(path) > 1 and _OF_UNION.match(str(path[-1])):
+                path.pop()
             if tuple(path) in with_type:  # Each type of a union has its own fault.
                 continue
             with_type.add(tuple(path))

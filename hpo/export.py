@@ -82,7 +82,7 @@ def export(
         raise StudyError(
             f"No configuration of {summary.name} is complete yet. {summary.to_finish}"
         )
-    custom, is_network = best.config.model, summary.record.noun == "network"
+    custom, is_network = best.config.model, summary.record.has_weights
     if has_weights and model is None and custom and is_network:
         raise UsageError(
             f"The model of {summary.name} is your code, which runs only if you name it: add"

@@ -313,7 +313,7 @@ def export(
         say(line)
     home, lines = folder / BEST, [f"Exported to {folder}"]
     document: dict[str, object] = {"study": stored.summary.name, "path": str(folder)}
-    if best and not no_weights and stored.summary.record.noun == "network":
+    if best and not no_weights and stored.summary.record.has_weights:
         is_binary = len(stored.summary.record.data.class_names) == 2
         rule_text = rule_of(threshold, read_evaluation(stored.study))
         value = model_threshold(rule_text, best, stored.runs)
@@ -380,7 +380,7 @@ def delete(
     """
     from hpo.run.session import delete_study
     from hpo.storage.opening import open_storage
-    from hpo.storage.paths import other_owner, runs_folder, study_folder
+    from hpo.storage.paths import runs_folder, study_folder
     from hpo.study.study import count_trials
 
     opened = open_storage(storage, create=False)
@@ -388,14 +388,14 @@ def delete(
     if not yes:
         question = f"Delete {printable(study)} and its {count(n_trials, 'trial')}?"
         typer.confirm(question, abort=True, err=True)
-    delete_study(opened, study)
+    other = delete_study(opened, study)
     print_line(
         f"Deleted {study}. Its trained results stay in the run store ({runs_folder(storage)}) "
         "and will be reused."
     )
     if not (folder := study_folder(storage, study)).is_dir():
         return
-    if other := other_owner(storage, study):
+    if other:
         print_line(f"{folder} remains, as {other} has a study of the same name.")
     else:
         print_line(f"Files in {folder} remain: hpo did not write them, or they are links.")

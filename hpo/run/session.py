@@ -242,15 +242,17 @@ def _next_goal(session: Session, goal: Goal) -> Goal | None:
     return replace(goal, n_repeats=n)
 
 
-def delete_study(storage: Database, name: str) -> None:
+def delete_study(storage: Database, name: str) -> Path | None:
     """Delete a study and the files that hpo wrote for it; its results stay in the run store.
 
-    The files remain if another database next to this one has a study of this name.
+    The files remain if another database next to this one has a study of this name: it is returned.
     """
     with study_lock(storage, name):
         optuna.delete_study(study_name=name, storage=storage)
-        if not paths.other_owner(storage.url, name):
+        other = paths.other_owner(storage.url, name)
+        if not other:
             paths.clear_study_folder(paths.study_folder(storage.url, name))
+        return other
 
 
 def open_source(study: optuna.Study, record: StudyRecord, goal: Goal) -> Source:

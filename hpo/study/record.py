@@ -160,10 +160,15 @@ class StudyRecord:
     require: dict[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
 
     @property
-    def noun(self) -> str:
-        """What it trains: networks, or models that are estimators of scikit-learn."""
+    def has_weights(self) -> bool:
+        """Whether it trains networks; estimators of scikit-learn have no weights."""
         model = self.space.base.model
-        return "network" if model is None or model.kind == "network" else "model"
+        return model is None or model.kind == "network"
+
+    @property
+    def noun(self) -> str:
+        """What sentences call the trained models."""
+        return "network" if self.has_weights else "model"
 
     @property
     def model_option(self) -> str:

@@ -98,7 +98,7 @@ WRONG = (
     "[base]\ndropout = 2020-01-01",
     "[sweep]\nepochs = []",
     "[sweep.hidden]\nvalues = [2]\nsets = {}",
-    "[search]\nepochs = { low = 1, high = 9 }\n[[start]]\nepochs = 20\n[[start]]\nloss = 'bce'",
+    "[search]\nepochs = { low = 1, high = 9 }\n[[start]]\nepochs = 20\n[[start]]\nloss = 'ce'",
     "start = [3]",
 )
 WRONG_SEARCHES = (
