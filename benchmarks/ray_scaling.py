@@ -18,9 +18,11 @@ import itertools
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -71,14 +73,16 @@ def main() -> None:
 
 
 class Host:
-    """A process that answers for several actors."""
+    """A process that answers for several actors, in a thread for each."""
 
     def __init__(self) -> None:
-        self.sleepers = dict[int, Sleeper]()
+        self.sleepers = defaultdict[int, Sleeper](Sleeper)
+        self.turns = defaultdict[int, Lock](Lock)
 
     def answer(self, actor: int, *arguments: Any) -> Any:
         """Answer for one of them."""
-        return self.sleepers.setdefault(actor, Sleeper()).answer(*arguments)
+        with self.turns[actor]:
+            return self.sleepers[actor].answer(*arguments)
 
 
 class Hosted:

@@ -105,7 +105,7 @@ def test_lost_trainings_are_repeated_and_new_nodes_are_used(cluster: Any) -> Non
                 kills.pop(least)()
             if workers := here.news():
                 news.append(workers)
-            are_used = all(actor.n_lanes for actor in here.members)
+            are_used = all(actor.lanes for actor in here.members)
             is_joined |= not kills and news[-1].n_nodes == 2 and are_used
             while len(stack.lanes) < 3 and not is_joined:
                 time.sleep(1)  # Trainings added while a node starts are compared as well.

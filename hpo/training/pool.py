@@ -41,7 +41,7 @@ Trained: TypeAlias = tuple[list[LaneEpoch], dict[int, TrainingResult | TrainingE
 
 
 class Member(Protocol):
-    """A worker as seen by the pool: whether it is training, and the lanes it has room for."""
+    """A worker as seen by the pool: whether it has work, and the lanes it has room for."""
 
     @property
     def is_busy(self) -> bool: ...
@@ -55,8 +55,8 @@ class Member(Protocol):
 class WorkerGroup(Protocol):
     """The available workers and how to reach them; `joins` as in `open_stack`.
 
-    If it `goes_ahead`, workers do not wait until their epochs are reported, and may train an epoch
-    of a lane that is then dropped.
+    If it `goes_ahead`, workers do not wait until their epochs are reported, and may train two
+    epochs of a lane that is then dropped.
     """
 
     data: TrainingData

@@ -6,9 +6,9 @@ replaced.
 
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import ray
@@ -32,21 +32,24 @@ _MOST_STARTS: Final = 3
 
 @dataclass(eq=False)
 class Actor:
-    """An actor as seen by the driver; `processor` is empty until it has started."""
+    """An actor as seen by the driver; `processor` is empty until it has started.
+
+    `replies` are pending. While one is on its way, the actor trains for the next.
+    """
 
     handle: Any
     node: str
     address: str
-    reply: Any
+    replies: deque[Any]
     most: int
     processor: str = ""
     n_bytes: int = 0
-    n_lanes: int = 0
+    lanes: set[int] = field(default_factory=set)
 
     @property
     def is_busy(self) -> bool:
-        """Whether it is training."""
-        return self.reply is not None
+        """Whether it is training, and has the next epoch to train after it."""
+        return len(self.replies) > 1
 
     def room(self, config: TrainingConfig) -> float:
         """Return the number of lanes like this one that it has room for."""
@@ -54,8 +57,8 @@ class Actor:
 
     def train(self, added: Sequence[tuple[Any, ...]], lanes: Sequence[int]) -> None:
         """Start `hpo.training.pool.Worker.train` in it."""
-        self.n_lanes = len(lanes)
-        self.reply = self.handle.answer.remote("train", added, lanes)
+        self.lanes = set(lanes)
+        self.replies.append(self.handle.answer.remote("train", added, lanes))
 
 
 class Cluster:
@@ -198,7 +201,7 @@ class Cluster:
         """Wait at most a second for the actors that finish first."""
         if time.monotonic() >= self._grown_at + _POLL_S:
             self._grow()
-        pending = {actor.reply: actor for actor in self._actors if actor.is_busy}
+        pending = {actor.replies[0]: actor for actor in self._actors if actor.replies}
         if not pending:
             time.sleep(_POLL_S)
             return []
@@ -229,17 +232,15 @@ class Cluster:
                     read=_read,
                     reads_stressed=self.data.is_stressed,
                 )
-                self._actors.append(
-                    Actor(handle, node, address, handle.answer.remote("facts"), self._most)
-                )
+                facts = deque([handle.answer.remote("facts")])
+                self._actors.append(Actor(handle, node, address, facts, self._most))
 
     def _take(self, actor: Actor) -> Trained | None:
         """Process the answer of an actor; a lost one, or one out of memory, ends."""
         if actor not in self._actors:  # Its node was refused a moment ago.
             return None
-        reply, actor.reply = actor.reply, None
         try:
-            answer = ray.get(reply)
+            answer = ray.get(actor.replies.popleft())
         except RayError as error:
             answer = error
         if not actor.processor:
@@ -247,15 +248,15 @@ class Cluster:
         elif isinstance(answer, RayError):
             self._end(actor)
         elif isinstance(answer, OutOfMemoryError):
-            if actor.n_lanes == 1:  # Fewer lanes would not help.
+            if len(actor.lanes) == 1:  # Fewer lanes would not help.
                 raise DeviceError(str(answer))
-            self._most = actor.n_lanes // 2  # For its replacement.
+            self._most = len(actor.lanes) // 2  # For its replacement.
             self._end(actor)
         elif isinstance(answer, Exception):
             raise answer
         else:
             epochs, results = answer
-            actor.n_lanes -= len(results)
+            actor.lanes -= results.keys()
             for number, result in results.items():
                 if isinstance(result, TrainingResult):
                     versions = result.run.versions | {"processor": actor.processor}
@@ -300,7 +301,7 @@ class Cluster:
     def _end(self, actor: Actor) -> None:
         """End an actor; its trainings are lost."""
         self._actors.remove(actor)
-        self._n_lost += actor.n_lanes
+        self._n_lost += len(actor.lanes)
         self._is_changed = True
         _kill(actor)
 
