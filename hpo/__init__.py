@@ -10,6 +10,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "HpoError": "hpo.errors",
     "Settings": "hpo.run.plan",
     "Study": "hpo.api",
     "StudySummary": "hpo.study.summary",
