@@ -43,7 +43,12 @@ class Study(StudySummary):
     """
 
     def __repr__(self) -> str:
-        return f"<Study {self.name}: {answer(self, None).finding}>"
+        return f"<Study {self.name}: {self.headline}>"
+
+    @property
+    def headline(self) -> str:
+        """The answer in one sentence, as in the title of the page."""
+        return answer(self, None).finding
 
     def _repr_html_(self) -> str:
         from hpo.report.page import render_table
@@ -254,11 +259,13 @@ def _settings(
     if of_data:
         old = base.manifest.model_dump(exclude_defaults=True)
         given["manifest"] = read_manifest(old | of_data, source="The description of the data")
-    problems = [
-        f"Unknown option {name!r}. {did_you_mean(name, [*valid, *Manifest.model_fields])}".strip()
-        for name in given
-        if name not in valid
-    ]
+    problems = []
+    for name in (name for name in given if name not in valid):
+        hint = did_you_mean(name, [*valid, *Manifest.model_fields])
+        if name in of_others:
+            hint = f"It is for hpo.{'search' if name in _OF_SEARCHES else 'grid'}."
+        hint = hint or "help(hpo.Settings) lists the options."
+        problems.append(f"Unknown option {name!r}. {hint}")
     try:
         checked = TypeAdapter(Settings).validate_python({n: given[n] for n in given if n in valid})
     except ValidationError as error:

@@ -16,6 +16,7 @@ ClassWeight = Literal["none", "balanced"]
 Sampler = Literal["tpe", "gp", "random", "qmc"]
 Pruner = Literal["median", "none"]
 
+DEFAULT_SPACE: Final = "chest_xray"
 AUTO: Final[Sampler] = "gp"
 """The sampler that `auto` means."""
 N_TRIALS: Final = 60

@@ -24,7 +24,7 @@ from hpo.study.gathering import StoredStudy
 from hpo.study.record import DataInfo
 from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.study.test_access import statements
-from hpo.study.trials import Job
+from hpo.study.trials import Job, run_key
 from hpo.tables import count
 from hpo.training.engine import Run, Weights
 from hpo.untrusted import csv_cell, printable
@@ -67,7 +67,7 @@ def export(
     and the contents of a configuration's folder (all of them with `is_all`): `config.json`, curves
     and stress battery of each repeat as CSV, `test.txt` if the last evaluation includes it, and
     weights. Without `has_weights` only tables are written. `threshold` is a rule; the default is
-    that of the evaluation. Missing weights are trained again, `lanes` in parallel. Files of an
+    that of the evaluation. What is missing is trained again, `lanes` in parallel. Files of an
     earlier export for other repeats are removed. `model` is FILE.py:NAME of a custom model. Files
     written by hpo are listed in the folder; no other files are overwritten.
 
@@ -121,23 +121,36 @@ def export(
         return
     missing = []
     for c in chosen:
-        for repeat in c.judged if is_network else ():
+        for repeat in c.judged if is_network or model else ():
             path = homes[c.number] / f"weights-repeat-{repeat.number}.safetensors"
-            try:
-                write(path, _tensors(load_file(weights / f"{repeat.run}.safetensors"), fields, c))
-            except (OSError, SafetensorError):
+            is_stored = runs.read(repeat.run) is not None
+            if is_network:
+                try:
+                    own_file = weights / f"{repeat.run}.safetensors"
+                    write(path, _tensors(load_file(own_file), fields, c))
+                except (OSError, SafetensorError):
+                    is_stored = False
+            if not is_stored:
                 missing.append((c, path, repeat))
     if missing:
-        yield f"Networks to retrain because their weights were not saved: {len(missing)}."
+        yield f"Trainings to repeat because their results were not saved: {len(missing)}."
         jobs = [_job(n, c, repeat) for n, (c, _, repeat) in enumerate(missing)]
         with closing(retrain(stored.study, jobs, lanes=lanes, model=model)) as trained:
             for n_done, (job, result) in enumerate(trained, start=1):
                 c, path, repeat = missing[job.ordinal]
-                write(path, _tensors(result.weights, fields, c))
-                if repeat.run:
+                if is_network:
+                    write(path, _tensors(result.weights, fields, c))
+                if is_network and repeat.run:
                     own_file = weights / f"{repeat.run}.safetensors"
                     write_atomic(own_file, save(result.weights), hint=_HINT)
-                yield f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
+                line = f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
+                key, score = run_key(summary.record, job), summary.record.score
+                if runs.read(repeat.run) is None and key.digest() == repeat.run:
+                    if score.of_run(result.run) == repeat.score:
+                        runs.save(key, result.run)
+                    else:
+                        line += " Its results are not stored, because its score is another one."
+                yield line
     with writing(folder, hint=_HINT):
         for home in homes.values():  # Files of an earlier export for other repeats.
             for path in home.iterdir():

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from hpo.cli import options
+from hpo.data.manifest import Manifest
 from hpo.space import load_space, override
 from hpo.storage.url import DEFAULT_URL
 from hpo.study.summary import StudySummary
@@ -22,13 +23,18 @@ def with_command(summary: StudySummary, command: str) -> StudySummary:
     )
 
 
+def with_manifest(summary: StudySummary, manifest: Manifest) -> StudySummary:
+    data = dataclasses.replace(summary.record.data, manifest=manifest)
+    return dataclasses.replace(summary, record=dataclasses.replace(summary.record, data=data))
+
+
 def test_a_decided_sweep_suggests_a_search_on_the_same_data(tmp_path: Path) -> None:
     summary = fake_grid(tmp_path, ["learning_rate"]).summary
     pair = dataclasses.replace(summary.verdict.pairs[0], answer="same")
     verdict = dataclasses.replace(summary.verdict, pairs=(pair,))
     summary = dataclasses.replace(summary, verdict=verdict)
     found = answer(with_command(summary, COMMAND))
-    assert found.finding == summary.headline
+    assert found.finding == summary.sweep_headline
     assert found.command == "hpo search --trials 50 --data x --set dropout=0.1"
     pair = dataclasses.replace(pair, answer="undecided", repeats=(9, 12))
     verdict = dataclasses.replace(verdict, pairs=(pair,))
@@ -36,8 +42,15 @@ def test_a_decided_sweep_suggests_a_search_on_the_same_data(tmp_path: Path) -> N
     undecided = dataclasses.replace(summary, verdict=verdict, goal=goal)
     found = answer(with_command(undecided, COMMAND))
     assert found.command.endswith(" --until-decided --max-repeats 12")
-    in_python = answer(with_command(summary, "library"))
-    assert in_python.command == "hpo search --trials 50 --data data/chest_xray"
+    summary = with_command(summary, "library")
+    start = "hpo search --trials 50 --data data/chest_xray"
+    base = "--set epochs=12 --set weights=last"  # It differs from the default space in these.
+    assert answer(summary).command == f"{start} {base}"
+    manifest = Manifest(positive=("flu", "a b"), merge_val=True)
+    described = with_manifest(summary, manifest)
+    options_of_it = "--positive flu --positive 'a b' --merge-val"
+    assert answer(described).command == f"{start} {options_of_it} {base}"
+    assert not answer(with_manifest(summary, Manifest(label="finding"))).command
 
 
 def test_a_finished_search_suggests_its_evaluation(tmp_path: Path) -> None:
@@ -50,7 +63,7 @@ def test_a_finished_search_suggests_its_evaluation(tmp_path: Path) -> None:
         f"The best of 14 configurations (1 failed) is {summary.best.tag}"
     )
     assert found.command == f"hpo evaluate {fake.name}"
-    space = fake.record.space
+    space = load_space("chest_xray")  # A pasted line must not need the space of the study.
     pairs = options.read_pairs("--set", shlex.split(found.settings)[1::2])
     assert override(space, pairs).base.identity() == summary.best.config.identity()
     path = tmp_path / "best.toml"

@@ -118,10 +118,10 @@ def evaluate(
     from hpo.weights.predict import evaluate_elsewhere, evaluate_weights
 
     rule = read_rule(threshold)
-    if rule.is_chosen:
+    if rule.is_chosen and weights is not None:
         raise UsageError(
             f"--threshold {rule.text} is chosen on validation images, which do not exist for "
-            "weights from elsewhere and for --on. Give a number, such as 0.5."
+            "weights from elsewhere. Give a number, such as 0.5."
         )
     unseen = read_unseen(input_scale, activation, has_sigmoid)
     data, manifest = options.read_data_options(of_data)
@@ -130,8 +130,9 @@ def evaluate(
     if weights is None:
         assert study
         command = options.command_line()
+        asked = threshold if "threshold" in given else None
         evaluation = evaluate_elsewhere(
-            study, storage, dataset, threshold=rule.value, custom=custom, command=command
+            study, storage, dataset, threshold=asked, custom=custom, command=command
         )
     else:
         value = rule.value if "threshold" in given else None

@@ -259,7 +259,7 @@ _OF_TRAINING: Final[Mapping[str, tuple[Any, Any]]] = {
     "set_": (Fixed, None),
     "repeats": (Repeats, None),
     "epochs": (Epochs, None),
-    "space": (SpaceName, "chest_xray"),
+    "space": (SpaceName, choices.DEFAULT_SPACE),
     "study": (StudyName, None),
     "seed": (Seed, 0),
     "device": (Device, "auto"),

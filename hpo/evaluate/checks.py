@@ -30,6 +30,8 @@ _FAR: Final = 0.05
 _MOST_NAMED: Final = 6
 _LEARNED: Final = 0.1
 _LEAST_SPREAD: Final = 0.1
+_NEAR_CHANCE: Final = 0.1
+_CONSTANT: Final = 0.005
 
 _FAR_BEHIND: Final = (
     "{where}, with an accuracy of {accuracies}, nearer to the majority class ({majority}) than to "
@@ -160,10 +162,14 @@ def check_answers(
     classes = {class_names[predicted(ps, at)[0]] for _, ps, at in found}
     name = classes.pop() if len(classes) == 1 else "the same class"
     where = _where([training for training, *_ in found])
+    remedy = "Lower learning_rate, or scale the input with --set normalize=unit"
+    # Probabilities that do not depend on the image are those of a network that has diverged.
+    is_near_chance = np.abs(shown - 1 / len(class_names)).max() < _NEAR_CHANCE
+    if is_near_chance and np.ptp(shown) > _CONSTANT:
+        remedy = "They have hardly learned yet: train longer, or raise learning_rate"
     return [
         f"Every {images} image is classified as {name} (probabilities {shown.min():.3f} to "
-        f"{shown.max():.3f}): {where}. Lower learning_rate, or scale the "
-        f"input with --set normalize=unit{_SEE.format('one-class')}"
+        f"{shown.max():.3f}): {where}. {remedy}{_SEE.format('one-class')}"
     ]
 
 

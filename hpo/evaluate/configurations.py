@@ -3,7 +3,6 @@
 The labels of the test are read only in `open_test_set`.
 """
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,9 +28,8 @@ from hpo.evaluate.thresholds import ThresholdRule, choose, gap_sentence
 from hpo.stats import Interval
 from hpo.stats.intervals import Floats
 from hpo.storage.runs import RunStore
-from hpo.storage.url import set_option
+from hpo.storage.url import named
 from hpo.study.baselines import regressions
-from hpo.study.record import LIBRARY
 from hpo.study.summary import Configuration, Repeat, StudySummary
 from hpo.training.engine import Run, predicted
 
@@ -99,7 +97,7 @@ def gather(summary: StudySummary, store: RunStore, *, is_all: bool) -> list[Cand
         if runs:
             candidates.append((name, configuration, runs))
     if faults:
-        raise RunStoreError(_explain(summary, store.folder, faults))
+        raise RunStoreError(_explain(summary, store.folder, faults, is_all=is_all or is_grid))
     return candidates
 
 
@@ -271,19 +269,14 @@ def _fault(run: Run | None, n_test: int) -> str | None:
     return None
 
 
-def _explain(summary: StudySummary, folder: Path, faults: list[str]) -> str:
+def _explain(summary: StudySummary, folder: Path, faults: list[str], *, is_all: bool) -> str:
     n_hidden = len(faults) - _MOST_FAULTS
     shown = faults[:_MOST_FAULTS] + ([f"and {n_hidden} more"] if n_hidden > 0 else [])
-    other = f"{summary.name[:90]}-again"
-    # Not --test: the second study is to be completed, not tested.
-    words = (word for word in shlex.split(summary.command) if word != "--test")
-    again = set_option(shlex.join(words), "--study", other)
-    if summary.command == LIBRARY:
-        again = f'the same call with Settings(study="{other}", …)'
+    study = named(summary.name, summary.storage)
+    export = f"hpo export {study}{' --all' * is_all}{summary.record.model_option}"
     return (
         fault_list(f"Cannot read the results of {summary.name}, so its test stays sealed:", shown)
         + f"\nIf the run store is not in {folder}, set HPO_RUNS to its folder. Otherwise train "
-        f"the missing repeats in a second study, which reuses all other results: {again}; then "
-        f"evaluate {summary.name} again. Results of another version of hpo cannot be read: "
-        "evaluate the second study instead."
+        f"these repeats again, with `{export}`, then evaluate again. Results of another version "
+        "of hpo cannot be read: run the study again under another name (--study)."
     )

@@ -90,13 +90,15 @@ def finalists_verdict(summary: StudySummary) -> list[tuple[str, bool]]:
 
 def done(summary: StudySummary) -> str:
     """Return one line on the trained configurations."""
-    names = summary.record.names
+    names = summary.record.varied
     is_search = summary.record.kind == "search"
     what = f"over {count(len(names), 'parameter')}" if is_search else f"of {' x '.join(names)}"
-    return (
-        f"{count(len(summary.configurations), 'configuration')} {what}, "
-        f"{count(summary.goal.n_repeats, 'repeat')} each"
-    )
+    text = f"{count(len(summary.configurations), 'configuration')} {what}, "
+    text += f"{count(summary.goal.n_repeats, 'repeat')} each"
+    if summary.finalists:
+        of = count(len(summary.finalists.members), "finalist")
+        text += f", {summary.goal.n_final_repeats} more of {of}"
+    return text
 
 
 def tiles(summary: StudySummary, evaluation: Evaluation | None) -> Iterator[tuple[str, str, bool]]:

@@ -8,7 +8,15 @@ from typing import Any
 
 from hpo import models
 from hpo import space as spaces
-from hpo.choices import AUTO, N_FINAL_REPEATS, N_FINALISTS, N_TRIALS, ScoredWeights, read_lanes
+from hpo.choices import (
+    AUTO,
+    DEFAULT_SPACE,
+    N_FINAL_REPEATS,
+    N_FINALISTS,
+    N_TRIALS,
+    ScoredWeights,
+    read_lanes,
+)
 from hpo.config import Scalar, TrainingConfig
 from hpo.data.dataset import Dataset, seal
 from hpo.data.manifest import NO_MANIFEST, Manifest
@@ -69,7 +77,7 @@ class Settings:
     # An empty variable counts as unset, as for the commands.
     data: Path | str | None = field(default_factory=lambda: os.environ.get("HPO_DATA") or None)
     manifest: Manifest = NO_MANIFEST
-    space: str | Mapping[str, Any] = "chest_xray"
+    space: str | Mapping[str, Any] = DEFAULT_SPACE
     model: str | Callable[..., Any] | None = None
     set: Mapping[str, Any] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)

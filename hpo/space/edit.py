@@ -215,7 +215,12 @@ def _is_sweep(name: str, value: object, signature: Signature | None) -> bool:
             return False
         return True
 
-    return isinstance(value, list) and all(map(takes, value)) and not takes(value[:1])
+    return (
+        isinstance(value, list)
+        and len(value) > 1
+        and all(map(takes, value))
+        and not takes(value[:1])
+    )
 
 
 def _entry_of(table: object, source: str) -> str:

@@ -88,6 +88,8 @@ def parse_value(text: str) -> object:
     """
     text = text.strip()
     inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not inner.strip() and inner != text:
+        return []
     parts = re.split("," if "," in inner else r"(?<=[\d.])-", inner)
     if len(parts) > 1 or inner != text:
         return [_parse_scalar(part.strip()) for part in parts]

@@ -165,7 +165,9 @@ def gather_evidence(
     n_lacking = requested.count(None) if requested else 0
     if weights is None or n_lacking:
         weights = min(kinds) if len(kinds) == 1 else None
-    if weights == "last" and kinds == {"last"}:
+    if all(len(run.epochs) == 1 for run in by_run.values()):
+        value_of, basis = {r.run: r.score for r in scored}, ""
+    elif weights == "last" and kinds == {"last"}:
         value_of = {digest: settled_score(run, score) for digest, run in by_run.items()}
         basis = (
             f"Compared by the mean {score.title} of the last epochs of each training (at most "

@@ -16,7 +16,7 @@ from hpo.choices import Pruner, Sampler, ScoredWeights
 from hpo.data.dataset import CLASS_NAMES, N_FOLDS, TEST, VALIDATION, Dataset, count_classes
 from hpo.data.manifest import NO_MANIFEST, Manifest
 from hpo.errors import UsageError
-from hpo.space import Space
+from hpo.space import Choices, Space
 from hpo.storage import MOST_TRIALS
 from hpo.storage.paths import is_folder_name
 from hpo.study.score import Score, metric_note, read_score
@@ -164,6 +164,14 @@ class StudyRecord:
         """Whether it trains networks; estimators of scikit-learn have no weights."""
         model = self.space.base.model
         return model is None or model.kind == "network"
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The names without those for which a search has a single choice."""
+        single = {
+            p.name for p in self.space.search if isinstance(p, Choices) and len(p.labels) < 2
+        }
+        return tuple(name for name in self.names if self.kind == "grid" or name not in single)
 
     @property
     def noun(self) -> str:

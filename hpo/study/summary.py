@@ -236,6 +236,18 @@ class StudySummary:
         return set_option(command, "--storage", self.storage if is_needed(self.url) else None)
 
     @property
+    def whole_command(self) -> str:
+        """The command that would train at once what all calls have requested."""
+        goal, command = self.goal, set_option(self.command, "--timeout", None)
+        requested = [("--repeats", goal.n_repeats)]
+        if self.record.kind == "search":
+            requested = [("--trials", goal.n_trials), ("--finalists", goal.n_finalists)]
+            requested += [("--final-repeats", goal.n_final_repeats)]
+        for option, n in requested if command != LIBRARY and not goal.most_repeats else ():
+            command = set_option(command, option, str(n))
+        return command
+
+    @property
     def to_resume(self) -> str:
         """The command that continues the study."""
         return f"hpo resume {named(self.name, self.storage)}{self.record.model_option}"
@@ -278,7 +290,7 @@ class StudySummary:
         return self.finalists.verdict if self.finalists else self.verdict
 
     @property
-    def headline(self) -> str | None:
+    def sweep_headline(self) -> str | None:
         """The result of the grid in one sentence; None for a search, or if nothing is compared."""
         return headline(self.verdict, self.record.names) if self.verdict else None
 
@@ -419,7 +431,7 @@ def to_document(summary: StudySummary) -> dict[str, Any]:
         },
         "verdict": verdict
         and {
-            "headline": summary.headline,
+            "headline": summary.sweep_headline,
             "pairs": [asdict(pair) for pair in verdict.pairs],
             "basis": verdict.basis,
         }

@@ -6,16 +6,18 @@ from itertools import repeat
 from statistics import fmean
 from typing import Final
 
+from hpo.choices import DEFAULT_SPACE
 from hpo.config import TrainingConfig, Value, toml
 from hpo.errors import StudyError
 from hpo.evaluate.records import Evaluation
+from hpo.space import load_space
 from hpo.space.records import value_text
 from hpo.stats import mean_interval
 from hpo.stats.intervals import WIDEST
 from hpo.stats.sentences import longest
 from hpo.storage.url import named, storage_option
 from hpo.study.baselines import MAJORITY, REGRESSION
-from hpo.study.record import LIBRARY
+from hpo.study.record import LIBRARY, DataInfo, StudyRecord
 from hpo.study.summary import StudySummary
 from hpo.tables import Answer, count, duration
 from hpo.training import machine
@@ -27,6 +29,10 @@ _MOST_REPEATS: Final = 50
 _FEW: Final = 3
 _FLAGS: Final = ("--until-decided", "--test", "--dry-run", "--json", "--quiet", "--open")
 _OF_ONE_CALL: Final = ("--repeats", "--max-repeats", "--timeout", *_FLAGS)
+_OF_DATA: Final = (
+    *("positive", "negative", "patient_regex"),
+    *("merge_val", "allow_shared_patients", "skip_broken"),
+)
 _OF_A_SWEEP: Final = ("--param", "--values", "--study", "--metric", "--margin", "--weights")
 
 
@@ -55,18 +61,22 @@ def answer(summary: StudySummary, evaluation: Evaluation | None = None) -> Answe
 
 
 def _settings(summary: StudySummary) -> str:
-    """Write the best configuration as options to paste: the differences from the space."""
+    """Write the best configuration as options to paste."""
     if summary.best is None:
         return ""
-    best, base = summary.best.config, summary.record.space.base
-    words = [group for group in _words(summary.command) if len(group) > 1]
-    pinned = (value for option, value, *_ in words if option == "--set")
-    values = dict(pair.split("=", 1) for pair in pinned if "=" in pair)
-    of_base = base.to_mapping() | (base.model.params if base.model else {})
-    values |= {n: value_text(v) for n, v in _fields(best).items() if v != of_base[n]}
-    given = [group for group in words if group[0] in ("--model", "--epochs")]
-    options = given + [["--set", f"{name}={value}"] for name, value in values.items()]
-    return " ".join(map(shlex.join, options))
+    return _options(summary.record, summary.best.config)
+
+
+def _options(record: StudyRecord, config: TrainingConfig) -> str:
+    """Write a configuration as options: the model, and the differences from the default space."""
+    default, custom = load_space(DEFAULT_SPACE).base, config.model
+    of_default = default.to_mapping() | {d.name: d.default for d in config.signature or ()}
+    values = config.to_mapping() | (custom.params if custom else {})
+    names = {*config.active_fields(), *default.active_fields(), *(custom.params if custom else ())}
+    names -= {"model", *(custom.idle_fields if custom else ())}
+    changed = (n for n, value in values.items() if n in names and value != of_default[n])
+    pairs = (shlex.quote(f"{name}={value_text(values[name])}") for name in changed)
+    return (record.model_option + "".join(f" --set {pair}" for pair in pairs)).strip()
 
 
 def best_toml(summary: StudySummary) -> str:
@@ -91,8 +101,8 @@ def _finding(summary: StudySummary) -> str:
     best, interval, score = summary.best, summary.best_score, summary.record.score
     if best is None or interval is None or interval.mean is None:
         return f"No answer yet: {count(summary.n_left, 'training')} missing."
-    if summary.headline and best.state == "complete":
-        return summary.headline
+    if summary.sweep_headline and best.state == "complete":
+        return summary.sweep_headline
     n, n_failed = len(summary.configurations), summary.n_failed
     tried = count(n, "configuration") + (f" ({n_failed} failed)" if n_failed else "")
     name = best.label if summary.record.kind == "grid" else best.tag
@@ -183,7 +193,8 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
         return purpose, summary.to_resume
     if record.kind == "search" and summary.best:
         if is_tested:
-            return "To write the model and its results as files", f"hpo export {study}{model}"
+            what = "the model and its results" if record.has_weights else "its results"
+            return f"To write {what} as files", f"hpo export {study}{model}"
         return "To evaluate it on the sealed test, once and on record", f"hpo evaluate {study}"
     pairs = summary.verdict.pairs if summary.verdict else ()
     is_compared = len(summary.configurations) > 1
@@ -212,11 +223,24 @@ def _next(summary: StudySummary, *, is_tested: bool) -> tuple[str, str]:
         options = [group for group in words if group[0].startswith("--")]
         shared = [word for group in options if group[0] not in others for word in group]
         command = shlex.join(["hpo", "search", "--trials", "50", *shared])
+    elif not (data := _data_options(record.data)) and record.data.path:
+        return "", ""
     else:
-        data = ["--data", record.data.path] if record.data.path else []
-        command = shlex.join(["hpo", "search", "--trials", "50", *data])
-        command += storage_option(summary.storage)
+        parts = ("hpo search --trials 50", *data, _options(record, record.space.base))
+        command = " ".join(filter(None, parts)) + storage_option(summary.storage)
     return "To search all hyperparameters at once", command
+
+
+def _data_options(data: DataInfo) -> list[str]:
+    """Write the path of data and their manifest as options; [] if that is not possible."""
+    words = [["--data", data.path]] if data.path else []
+    for name, value in data.manifest.model_dump(mode="json", exclude_defaults=True).items():
+        if name not in _OF_DATA:
+            return []
+        values = value if isinstance(value, list) else [value]
+        option = f"--{name.replace('_', '-')}"
+        words += [[option] if one is True else [option, one] for one in values]
+    return [shlex.join(group) for group in words]
 
 
 def _words(command: str) -> list[list[str]]:

@@ -40,7 +40,7 @@ def model_card(
         "## Limits": _limits(summary, best),
         "## Made with": [
             ", ".join(f"{name} {version}" for name, version in versions().items()) + ".",
-            f"`{summary.record.command}`",
+            f"`{summary.whole_command}`",
         ],
     }
     return "\n\n".join("\n\n".join((title, *lines)) for title, lines in parts.items()) + "\n"
@@ -72,7 +72,7 @@ def _chosen(summary: StudySummary, best: Configuration) -> Iterator[str]:
     record, n = summary.record, len(summary.configurations)
     how = f"The best of {n} configurations" if n > 1 else "The only configuration"
     of = "of a sweep over" if record.kind == "grid" else "of a search over"
-    yield f"{how} {of} {', '.join(record.names)}, by {record.score.title}: {best.label}."
+    yield f"{how} {of} {', '.join(record.varied)}, by {record.score.title}: {best.label}."
     yield from sentences(summary)
     fields = (f"{name} {value}" for name, value in best.config.to_mapping().items())
     yield f"All hyperparameters: {', '.join(fields)}."

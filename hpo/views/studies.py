@@ -38,7 +38,7 @@ def study_tables(summary: StudySummary, runs: RunStore) -> Iterator[Table]:
         listed = outcome(verdict, most_real=_MOST_PAIRS)
         lines += [pair if isinstance(pair, str) else pair.sentence for pair in listed]
         # The basis of a verdict is shown only with a verdict.
-        lines += [verdict.basis] if summary.headline and verdict.basis else []
+        lines += [verdict.basis] if summary.sweep_headline and verdict.basis else []
     last = (*(f"Warning: {sign}" for sign in check_study(summary, runs)), *notes(summary, n_more))
     title = (
         f"{summary.name}: {record.data.title}, {record.data.n_train} training and "

@@ -20,8 +20,8 @@ from hpo.evaluate.configurations import evaluate_model
 from hpo.evaluate.intervals import draw_weights
 from hpo.evaluate.metrics import statistics
 from hpo.evaluate.records import Ensemble
-from hpo.evaluate.test import check_test
-from hpo.evaluate.thresholds import DEFAULT
+from hpo.evaluate.test import check_test, read_evaluation
+from hpo.evaluate.thresholds import rule_of
 from hpo.storage.opening import open_storage
 from hpo.storage.url import mask_command
 from hpo.study.gathering import summarize
@@ -162,11 +162,14 @@ def evaluate_elsewhere(
     storage_url: str,
     dataset: Dataset,
     *,
-    threshold: float = 0.5,
+    threshold: str | None = None,
     custom: str | None = None,
     command: str = LIBRARY,
 ) -> WeightsEvaluation:
     """Evaluate a study's best configuration on all images of another data set, on record.
+
+    `threshold` is a rule, applied to the validation images of the study; the default is that of
+    its last evaluation.
 
     Raises:
         StudyError: there is no study of this name, or nothing in it is complete.
@@ -174,12 +177,13 @@ def evaluate_elsewhere(
     """
     study = open_study(open_storage(storage_url, create=False), name)
     summary = summarize(study, compares=False)
-    networks = open_best(summary, custom, DEFAULT)
+    rule = rule_of(threshold, read_evaluation(study))
+    networks = open_best(summary, custom, rule)
     dataset, of_classes = _match_classes(networks, dataset, "the study")
     opening = Opening(
         when=now(),
         command=mask_command(command),
-        threshold=f"{threshold:g}",
+        threshold=rule,
         trials=tuple(r.trial for r in summary.best.judged) if summary.best else (),
         n_complete=summary.count("complete"),
         data=dataset.name,
@@ -191,7 +195,9 @@ def evaluate_elsewhere(
         if n := len({*own_data.digests} & {*dataset.digests}):
             notes.append(f"Warning: {count(n, 'image')} of it are also in the data of the study.")
     everything = np.arange(len(dataset))
-    return _evaluate(Path(summary.name), networks, dataset, everything, threshold, notes)
+    return _evaluate(
+        Path(summary.name), networks, dataset, everything, networks[0].threshold, notes
+    )
 
 
 def _match_classes(

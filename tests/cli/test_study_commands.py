@@ -93,9 +93,13 @@ def test_the_dashboard_prints_its_link_and_refuses_a_port_in_use(
 
 
 @pytest.mark.usefixtures("mine")
-def test_missing_weights_are_retrained_to_the_same_bits(hpo: Hpo) -> None:
+def test_missing_weights_and_runs_are_retrained_to_the_same_bits(hpo: Hpo) -> None:
     hpo("export", "mine", "--out", "out", "--all")
-    shutil.rmtree("studies/mine/weights")
+    before = hpo("show", "mine", "--json").json
+    for folder in ("mine/weights", "runs"):
+        shutil.rmtree(f"studies/{folder}")
+    says = ("so its test stays sealed", "with `hpo export mine --all`, then evaluate again")
+    assert_error(hpo("evaluate", "mine"), 1, *says)
     answer = hpo("export", "mine", "--out", "again", "--all")
     assert "Retrained" in answer.err
     assert hpo("export", "mine", "--out", "again", "--all").err.count("Retrained") == 0
@@ -105,6 +109,8 @@ def test_missing_weights_are_retrained_to_the_same_bits(hpo: Hpo) -> None:
     )
     assert kept == again
     assert len(kept) == 4
+    assert hpo("show", "mine", "--json").json == before
+    assert hpo("evaluate", "mine").code == 0
 
 
 @pytest.mark.usefixtures("mine")
