@@ -118,7 +118,7 @@ def test_quality_uses_the_metric_of_the_study_and_the_majority_first(tmp_path: P
     scores = {"logistic regression": {"log_loss": [mean + 0.1, mean + 0.1001]}}
     found = answer(dataclasses.replace(unsure, baseline_scores=scores))
     assert said in found.quality
-    assert "from 2 repeats: too few for an interval" in found.quality
+    assert "from 2 repeats: too few for a useful interval" in found.quality
     # A network that has learned nothing is not praised for beating a regression on noise.
     text, is_good = quality(mean + 0.01, mean + 0.1)
     assert not is_good

@@ -54,7 +54,9 @@ def test_wrong_settings_in_python_are_listed_together() -> None:
         ("dropout", {"values": {"dropout": None}}, "dropout, value 1: dropout must be a number"),
         ("dropout", {"set": {"dropout": None}}, "dropout must be a number"),
         ("dropout", {"values": {"hidden": [8, 16]}}, "hidden is not varied"),
-        ("dropout", {"trials": 3}, "Unknown option 'trials'"),
+        ("dropout", {"trials": 3}, "Unknown option 'trials'. It is for hpo.search."),
+        ("dropout", {"base": 3}, r"Unknown option 'base'. help\(hpo.Settings\) lists"),
+        ("dropout", {"set": {"hidden": "[]"}}, "hidden must be a list with at least 1 value"),
         ("dropout", {"settings": {"epochs": 2}}, "settings must be a Settings"),
     ],
 )

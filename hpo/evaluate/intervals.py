@@ -272,7 +272,7 @@ def _sentence(a: str, b: str, interval: Interval, is_real: bool) -> str:
         text = f"{better} (95 % interval {least:.1f} to {most:.1f})."
     else:
         bounds = f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f} points)"
-        few = f"with {count(interval.n, 'repeat')}, too few for an interval"
+        few = f"with {count(interval.n, 'repeat')}, too few for a useful interval"
         what = few if high - low > WIDEST else bounds
         text = f"{a} vs {b}: no significant difference on the test {what}."
     if interval.n == 1:

@@ -155,7 +155,7 @@ def gap_sentence(test: Interval, gap: Interval) -> str:
     low, high = 100 * gap.low, 100 * gap.high
     if low <= 0 <= high:
         interval = f"(95 % interval {low:+.1f} to {high:+.1f} points)"
-        few = f"with {count(gap.n, 'repeat')}, too few for an interval"
+        few = f"with {count(gap.n, 'repeat')}, too few for a useful interval"
         return f"{text}. No significant gap {few if gap.high - gap.low > WIDEST else interval}."
     size = SCORES["accuracy"].difference_text(*sorted((test.mean, validation), reverse=True))
     way = "lower" if gap.mean > 0 else "higher"

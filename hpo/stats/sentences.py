@@ -57,7 +57,7 @@ def pair_sentence(
             text += f" with {pair.n_pairs} repeats" if pair.n_pairs < _FEW else ""
             # An interval that reaches the largest possible difference is not informative.
             is_wide = kind.is_share and (pair.low <= -1 or pair.high >= 1)
-            text += ", too few for an interval" if is_wide else f" ({interval})"
+            text += ", too few for a useful interval" if is_wide else f" ({interval})"
             if pair.repeats:
                 text += f". {repeats_text(pair.repeats)}"
     if n_alone:

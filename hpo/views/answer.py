@@ -174,7 +174,7 @@ def _certainty(
         return False, ", in one training"
     is_wide = score.kind.is_share and interval.high - interval.low > WIDEST
     if interval.n < _FEW or is_wide:
-        return False, f", from {interval.n} repeats: too few for an interval"
+        return False, f", from {interval.n} repeats: too few for a useful interval"
     factor, form, unit = (100, "+z.1f", " points") if score.kind.is_share else (1, "+z.3f", "")
     ends = f"{factor * interval.low:{form}} to {factor * interval.high:{form}}{unit}"
     return not interval.low <= 0 <= interval.high, f" (95 % interval of the difference {ends})"

@@ -152,14 +152,14 @@ def test_evaluating_another_data_set_uses_all_images_and_is_recorded(
     assert document["classes"] == {"well": 6, "flu": 6}
     assert "Its classes correspond to those of the study: well for normal" in document["notes"][-1]
     assert_error(hpo("evaluate", "mine", "--positive", "flu"), 2, "only for --weights and --on")
+    # Equal names decide, not their order: of the same images the same ones are right.
+    swapped = hpo("evaluate", "mine", "--on", other, "--positive", "normal", "--json").json
+    assert swapped["n_right"] == right
+    assert not any("correspond" in note for note in swapped["notes"])
     # The threshold is that of the delivered model, chosen on validation images of the study.
     rule = ("--threshold", "sensitivity=0.9")
     ruled = hpo("evaluate", "mine", "--on", other, *rule, "--json").json
     assert ruled["threshold"] not in (0.5, document["threshold"])
     hpo("evaluate", "mine", *rule)
     assert hpo("evaluate", "mine", "--on", other, "--json").json["threshold"] == ruled["threshold"]
-    assert hpo("predict", "mine", other, "--json").json["threshold"] == ruled["threshold"]
-    # Equal names decide, not their order: of the same images the same ones are right.
-    swapped = hpo("evaluate", "mine", "--on", other, "--positive", "normal", "--json").json
-    assert swapped["n_right"] == right
-    assert not any("correspond" in note for note in swapped["notes"])
+    assert hpo("predict", "mine", named, "--json").json["threshold"] == ruled["threshold"]

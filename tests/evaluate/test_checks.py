@@ -57,6 +57,7 @@ REPEATS: dict[str, tuple[list[Run], float | None]] = {
     "one right more than the majority": ([run(0.501 + 1 / N)], 0.5),
     "nothing on record": ([BARE], 0.5),
     "one answer": ([run(0.5, low=0.55, high=0.9)] * 2, 0.5),
+    "one answer, hardly trained": ([run(0.5, low=0.52, high=0.56)], 0.5),
     "better than training": ([run(0.93, alike=0.82)], 0.5),
     "better than training, majority unknown": ([run(0.93, alike=0.82)], None),
     "as the majority": ([run(0.74), run(0.78), run(0.7)], 0.74),

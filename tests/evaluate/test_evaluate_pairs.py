@@ -106,8 +106,8 @@ def test_selected_pairs_are_corrected_for_all_pairs() -> None:
 def test_two_repeats_that_disagree_are_too_few_for_an_interval() -> None:
     split = np.stack([np.zeros(N, bool), np.ones(N, bool)])
     found = pair(answered(right(0.5, 2)), answered(split))
-    sentence = "no significant difference on the test with 2 repeats, too few for an interval."
-    assert found.sentence == f"32 vs 64: {sentence}"
+    sentence = "no significant difference on the test with 2 repeats, too few for a useful"
+    assert found.sentence == f"32 vs 64: {sentence} interval."
 
 
 def test_images_of_one_patient_are_never_significant() -> None:
