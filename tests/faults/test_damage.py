@@ -49,8 +49,8 @@ def test_damaged_or_missing_runs_do_not_change_the_study(trained: Study, undistu
     damaged, gone = trained.home.glob("runs/*.json")
     damaged.write_bytes(b'{"format": 1, "epo')
     gone.unlink()
-    for command in ("report", "export"):
-        assert trained.call(command, "mine").code == 0
+    for command in (("report",), ("export", "--no-weights")):
+        assert trained.call(*command, "mine").code == 0
     assert trained.call("show", "mine", "--curves").code == 0
     assert_error(trained.call("evaluate", "mine"), "run store")
     shown = trained.shown()
