@@ -260,7 +260,7 @@ def _settings(
         old = base.manifest.model_dump(exclude_defaults=True)
         given["manifest"] = read_manifest(old | of_data, source="The description of the data")
     problems = []
-    for name in (name for name in given if name not in valid):
+    for name in [name for name in given if name not in valid]:
         hint = did_you_mean(name, [*valid, *Manifest.model_fields])
         if name in of_others:
             hint = f"It is for hpo.{'search' if name in _OF_SEARCHES else 'grid'}."

@@ -149,7 +149,7 @@ def export(
                     if score.of_run(result.run) == repeat.score:
                         runs.save(key, result.run)
                     else:
-                        line += " Its results are not stored, because its score is another one."
+                        line += " Its score differs from the recorded one: it is not stored."
                 yield line
     with writing(folder, hint=_HINT):
         for home in homes.values():  # Files of an earlier export for other repeats.

@@ -165,14 +165,14 @@ def gather_evidence(
     n_lacking = requested.count(None) if requested else 0
     if weights is None or n_lacking:
         weights = min(kinds) if len(kinds) == 1 else None
-    if all(len(run.epochs) == 1 for run in by_run.values()):
-        value_of, basis = {r.run: r.score for r in scored}, ""
-    elif weights == "last" and kinds == {"last"}:
+    if weights == "last" and kinds == {"last"}:
         value_of = {digest: settled_score(run, score) for digest, run in by_run.items()}
         basis = (
             f"Compared by the mean {score.title} of the last epochs of each training (at most "
             "half of them), which varies less than the score of the last epoch."
         )
+        if all(len(run.epochs) == 1 for run in by_run.values()):  # Such as estimators.
+            basis = f"Compared by the {score.title}."
     else:
         value_of = {digest: _score_of(run, score, weights) for digest, run in by_run.items()}
         basis = f"Compared by the {score.title} of {_TITLES[weights]}."
