@@ -18,9 +18,13 @@ _COLORS = 64
 
 def main() -> None:
     """Draw the page given on the command line."""
-    page, picture = Path(sys.argv[1]).resolve(), Path(__file__).parent / "page.png"
+    take_picture(Path(sys.argv[1]).resolve(), Path(__file__).parent / "page.png", size=_SIZE)
+
+
+def take_picture(page: Path, picture: Path, *, size: str) -> None:
+    """Write a picture of the upper left part of a page; `size` is "WIDTH,HEIGHT" in pixels."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        options = (f"--user-data-dir={profile}", f"--window-size={_SIZE}", "--hide-scrollbars")
+        options = (f"--user-data-dir={profile}", f"--window-size={size}", "--hide-scrollbars")
         wait = ("--virtual-time-budget=8000", f"--screenshot={picture}")
         subprocess.run([str(BROWSER), *FLAGS, *options, *wait, page.as_uri()], check=True)
     with Image.open(picture) as image:
