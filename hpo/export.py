@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from hpo.data.dataset import CLASS_NAMES
@@ -76,7 +76,7 @@ def export(
         UsageError: the model is custom, and not named.
         OutputError: the folder cannot be written, or other files have the same names.
     """
-    summary, runs, weights = stored.summary, stored.runs, stored.folder / "weights"
+    summary, runs = stored.summary, stored.runs
     best, evaluation = summary.best, read_evaluation(stored.study)
     if best is None:
         raise StudyError(
@@ -94,6 +94,8 @@ def export(
     with writing(folder, hint=_HINT):
         files = WrittenFiles(folder)
         _check_places(files, homes.values())
+    if has_weights and (is_network or model):
+        yield from _train_missing(stored, chosen, lanes=lanes, model=model)
     rule = rule_of(threshold, evaluation)
     thresholds = {c.number: model_threshold(rule, c, runs) for c in chosen if c.judged}
     written: set[Path] = set()
@@ -119,38 +121,10 @@ def export(
     write(folder / "trials.csv", _trials_csv(summary, names))
     if not has_weights:
         return
-    missing = []
     for c in chosen:
-        for repeat in c.judged if is_network or model else ():
+        for repeat in c.judged if is_network else ():
             path = homes[c.number] / f"weights-repeat-{repeat.number}.safetensors"
-            is_stored = runs.read(repeat.run) is not None
-            if is_network:
-                try:
-                    own_file = weights / f"{repeat.run}.safetensors"
-                    write(path, _tensors(load_file(own_file), fields, c))
-                except (OSError, SafetensorError):
-                    is_stored = False
-            if not is_stored:
-                missing.append((c, path, repeat))
-    if missing:
-        yield f"Trainings to repeat because their results were not saved: {len(missing)}."
-        jobs = [_job(n, c, repeat) for n, (c, _, repeat) in enumerate(missing)]
-        with closing(retrain(stored.study, jobs, lanes=lanes, model=model)) as trained:
-            for n_done, (job, result) in enumerate(trained, start=1):
-                c, path, repeat = missing[job.ordinal]
-                if is_network:
-                    write(path, _tensors(result.weights, fields, c))
-                if is_network and repeat.run:
-                    own_file = weights / f"{repeat.run}.safetensors"
-                    write_atomic(own_file, save(result.weights), hint=_HINT)
-                line = f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
-                key, score = run_key(summary.record, job), summary.record.score
-                if runs.read(repeat.run) is None and key.digest() == repeat.run:
-                    if score.of_run(result.run) == repeat.score:
-                        runs.save(key, result.run)
-                    else:
-                        line += " Its score differs from the recorded one: it is not stored."
-                yield line
+            write(path, _tensors(load_file(_weights_of(stored, c, repeat)), fields, c))
     with writing(folder, hint=_HINT):
         for home in homes.values():  # Files of an earlier export for other repeats.
             for path in home.iterdir():
@@ -166,6 +140,54 @@ def export(
         summary, best, threshold=value, evaluation=evaluation, has_program=not problem
     )
     write(folder / BEST / "model_card.md", card)
+
+
+def _train_missing(
+    stored: StoredStudy, chosen: Sequence[Configuration], *, lanes: int | None, model: str | None
+) -> Iterator[str]:
+    """Train repeats again whose weights or runs are not stored, and store them.
+
+    A run is stored if it has the recorded key and score. Yield a line for each training.
+    """
+    record, runs = stored.summary.record, stored.runs
+    missing = list[tuple[Job, Configuration, Repeat, bool, bool]]()
+    for c in chosen:
+        for repeat in c.judged:
+            job, file = _job(len(missing), c, repeat), _weights_of(stored, c, repeat)
+            lacks_weights = record.has_weights and not _is_readable(file)
+            is_recorded = run_key(record, job).digest() == repeat.run
+            lacks_run = is_recorded and runs.read(repeat.run) is None
+            if lacks_weights or lacks_run:
+                missing.append((job, c, repeat, lacks_weights, lacks_run))
+    if not missing:
+        return
+    yield f"Trainings to repeat because their results were not saved: {len(missing)}."
+    jobs = [job for job, *_ in missing]
+    with closing(retrain(stored.study, jobs, lanes=lanes, model=model)) as trained:
+        for n_done, (job, result) in enumerate(trained, start=1):
+            _, c, repeat, lacks_weights, lacks_run = missing[job.ordinal]
+            line = f"Retrained {c.label}, repeat {repeat.number} ({n_done} of {len(jobs)})."
+            if lacks_weights:
+                write_atomic(_weights_of(stored, c, repeat), save(result.weights), hint=_HINT)
+            if lacks_run and record.score.of_run(result.run) == repeat.score:
+                runs.save(run_key(record, job), result.run)
+            elif lacks_run:
+                line += " Its score differs from the recorded one: it is not stored."
+            yield line
+
+
+def _weights_of(stored: StoredStudy, c: Configuration, repeat: Repeat) -> Path:
+    """Return the stored weights of a repeat, which has no name of a run if the trial lost it."""
+    digest = repeat.run or run_key(stored.summary.record, _job(0, c, repeat)).digest()
+    return stored.folder / "weights" / f"{digest}.safetensors"
+
+
+def _is_readable(weights: Path) -> bool:
+    try:
+        with safe_open(weights, "numpy"):
+            return True
+    except (OSError, SafetensorError):
+        return False
 
 
 def _fields(

@@ -94,6 +94,7 @@ def test_the_dashboard_prints_its_link_and_refuses_a_port_in_use(
 
 @pytest.mark.usefixtures("mine")
 def test_missing_weights_and_runs_are_retrained_to_the_same_bits(hpo: Hpo) -> None:
+    hpo("evaluate", "mine", "--threshold", "youden")  # The export chooses it from the runs.
     hpo("export", "mine", "--out", "out", "--all")
     before = hpo("show", "mine", "--json").json
     for folder in ("mine/weights", "runs"):
@@ -109,6 +110,9 @@ def test_missing_weights_and_runs_are_retrained_to_the_same_bits(hpo: Hpo) -> No
     )
     assert kept == again
     assert len(kept) == 4
+    curves = [sorted(Path(home).rglob("curves-*.csv")) for home in ("out", "again")]
+    assert [path.read_bytes() for path in curves[0]] == [path.read_bytes() for path in curves[1]]
+    assert len(curves[1]) == 4
     assert hpo("show", "mine", "--json").json == before
     assert hpo("evaluate", "mine").code == 0
 
