@@ -10,10 +10,11 @@ from typing import Final
 
 import plotly.graph_objects as go
 
+from benchmarks.draw_stack import COLORS
+from benchmarks.machine import ROOT
 from docs.picture import take_picture
 
 _RESULT: Final = Path(__file__).parent / "results" / "ray_windows.json"
-_COLORS: Final = ("#0072B2", "#D55E00", "#009E73")
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
             y=[100 * row["best"][i] for row in windows],
             error_y={"array": [100 * row["error"][i] for row in windows], "thickness": 1},
             name=f"{n_trials} trials",
-            line={"color": _COLORS[i]},
+            line={"color": COLORS[i]},
         )
     figure.update_layout(
         template="plotly_white",
@@ -39,7 +40,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         page = Path(folder) / "windows.html"
         figure.write_html(page, config={"displayModeBar": False})
-        take_picture(page, Path("docs") / "windows.png", size="816,416")
+        take_picture(page, ROOT / "docs" / "windows.png", size="816,416")
 
 
 if __name__ == "__main__":

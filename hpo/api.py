@@ -27,7 +27,7 @@ from hpo.study.gathering import StoredStudy, read_study
 from hpo.study.record import LIBRARY
 from hpo.study.study import open_recorded_data
 from hpo.study.summary import StudySummary
-from hpo.views.answer import answer
+from hpo.views.answer import answer, finding
 
 _OF_GRIDS: Final = {"values", "until_decided", "max_repeats", "weights"}
 _OF_SEARCHES: Final = {
@@ -48,7 +48,7 @@ class Study(StudySummary):
     @property
     def headline(self) -> str:
         """The answer in one sentence, as in the title of the page."""
-        return answer(self, None).finding
+        return finding(self)
 
     def _repr_html_(self) -> str:
         from hpo.report.page import render_table
@@ -202,7 +202,7 @@ def _note_for_dashboard(study: optuna.Study, summary: StudySummary, page: Path) 
     """Add the answer, the path of the page and the finalists' trials to optuna-dashboard."""
     from optuna_dashboard import save_note
 
-    lines = [answer(summary, None).finding, f"Page: `{page.resolve()}`"]
+    lines = [finding(summary), f"Page: `{page.resolve()}`"]
     for c in summary.finalists.members if summary.finalists else ():
         trials = ", ".join(str(r.trial) for r in c.judged)
         lines.append(f"Finalist {c.tag}, retrained in trials {trials}: {c.label}")

@@ -10,6 +10,7 @@ from hpo.space import load_space, override
 from hpo.storage.url import DEFAULT_URL
 from hpo.study.summary import StudySummary
 from hpo.tables import Answer
+from hpo.views import answer as answers
 from hpo.views.answer import answer, best_toml
 from tests.conftest import SMALL, Hpo
 from tests.fake_studies import add_finalists, fake_grid, fake_search
@@ -51,6 +52,10 @@ def test_a_decided_sweep_suggests_a_search_on_the_same_data(tmp_path: Path) -> N
     options_of_it = "--positive flu --positive 'a b' --merge-val"
     assert answer(described).command == f"{start} {options_of_it} {base}"
     assert not answer(with_manifest(summary, Manifest(label="finding"))).command
+
+
+def test_all_options_of_data_can_be_written() -> None:
+    assert {"data", *answers._OF_DATA} == options._OF_DATA.keys()
 
 
 def test_a_finished_search_suggests_its_evaluation(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def answer(summary: StudySummary, evaluation: Evaluation | None = None) -> Answe
     on_test = (evaluation and evaluation_sentence(evaluation, summary)) or ""
     purpose, command = _next(summary, is_tested=bool(on_test))
     return Answer(
-        finding=_finding(summary),
+        finding=finding(summary),
         quality=quality,
         settings=_settings(summary) if summary.record.kind == "search" else "",
         on_test=on_test,
@@ -71,9 +71,8 @@ def _options(record: StudyRecord, config: TrainingConfig) -> str:
     """Write a configuration as options: the model, and the differences from the default space."""
     default, custom = load_space(DEFAULT_SPACE).base, config.model
     of_default = default.to_mapping() | {d.name: d.default for d in config.signature or ()}
-    values = config.to_mapping() | (custom.params if custom else {})
-    names = {*config.active_fields(), *default.active_fields(), *(custom.params if custom else ())}
-    names -= {"model", *(custom.idle_fields if custom else ())}
+    values = config.to_mapping() | config.custom_params
+    names = {*_fields(config), *_fields(default)} - {*(custom.idle_fields if custom else ())}
     changed = (n for n, value in values.items() if n in names and value != of_default[n])
     pairs = (shlex.quote(f"{name}={value_text(values[name])}") for name in changed)
     return (record.model_option + "".join(f" --set {pair}" for pair in pairs)).strip()
@@ -94,10 +93,11 @@ def _fields(config: TrainingConfig) -> dict[str, Value]:
     """Return the fields that have an effect, and those of a custom model."""
     active = config.active_fields()
     fields = {n: v for n, v in config.to_mapping().items() if n in active and n != "model"}
-    return fields | (config.model.params if config.model else {})
+    return fields | config.custom_params
 
 
-def _finding(summary: StudySummary) -> str:
+def finding(summary: StudySummary) -> str:
+    """Return the answer in one sentence."""
     best, interval, score = summary.best, summary.best_score, summary.record.score
     if best is None or interval is None or interval.mean is None:
         return f"No answer yet: {count(summary.n_left, 'training')} missing."
