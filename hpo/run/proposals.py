@@ -73,8 +73,7 @@ class Proposer:
 
     For the sampler every configuration has every parameter: one without effect has the base's
     value, and its proposed value is dropped. A configuration that was tried before is replaced by
-    an evenly spread point: the Gaussian process ignores pruned ones, and the point of another
-    search may be where this one starts from.
+    an evenly spread point.
     """
 
     def __init__(self, record: StudyRecord) -> None:
@@ -150,6 +149,9 @@ class _History:
             values, state = [fmean(scores)], first.state
         elif first.state == TrialState.PRUNED and first.last_step is not None:
             score, state = first.intermediate_values[first.last_step], first.state
+            if self._record.sampler == "gp" and not math.isnan(score):
+                # It ignores pruned trials, and would go on proposing similar ones.
+                values, state = [score], TrialState.COMPLETE
             self._storage.set_trial_intermediate_value(trial_id, first.last_step, score)
         self._storage.set_trial_state_values(trial_id, state, values)
 

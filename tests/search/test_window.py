@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.pruners import MedianPruner
-from optuna.samplers import TPESampler
+from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.run import proposals
@@ -116,6 +116,32 @@ def test_a_reused_sampler_proposes_the_same_as_a_new_one(
             intermediate_values={3: score},
         )
         seen.append([trial])
+
+
+@pytest.mark.parametrize(("sampler", "expected"), [("gp", "COMPLETE"), ("tpe", "PRUNED")])
+def test_the_gaussian_process_learns_from_pruned_configurations(
+    sampler: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna's version would ignore them."""
+    of, seen = search(sampler=sampler), list[list[FrozenTrial]]()
+    for ordinal in range(1, START_UP + 2):
+        params = Proposer(of).propose(seen, ordinal=ordinal)
+        trial = create_trial(
+            state=TrialState.PRUNED if ordinal == 2 else TrialState.COMPLETE,
+            params=params,
+            distributions=distributions(of, params),
+            user_attrs={"params": params},
+            value=None if ordinal == 2 else 0.9,
+            intermediate_values={3: 0.5},
+        )
+        seen.append([trial])
+    spy = RandomSampler(seed=0)
+    monkeypatch.setattr(spy, "before_trial", lambda study, _trial: told.extend(study.trials))
+    monkeypatch.setitem(proposals.SAMPLERS, sampler, lambda _seed: spy)
+    told: list[FrozenTrial] = []
+    Proposer(of).propose(seen, ordinal=len(seen) + 1)
+    assert [t.state.name for t in told[:3]] == ["COMPLETE", expected, "COMPLETE"]
+    assert told[1].value == (0.5 if expected == "COMPLETE" else None)
 
 
 def test_a_search_extended_after_its_finalists_equals_the_longer_search(tmp_path: Path) -> None:
