@@ -40,20 +40,26 @@ def make_template(images: Tensor) -> Tensor:
     for _ in range(_N_ROUNDS):
         template = _move(small, pose).mean(0)
         fits = zip(_pieces(small), _pieces(pose, SIDE**2), strict=True)
-        pose = torch.cat([_fit(some, template, start) for some, start in fits])
+        pose = torch.cat([_fit(some, template[None], start) for some, start in fits])
         pose = pose - pose.mean(0)  # Otherwise the template would drift.
     return _move(small, pose).mean(0).round().to(torch.uint8)
 
 
 def align(images: Tensor, template: Tensor) -> Tensor:
     """Return images aligned to a template; uint8 `(images, side, side)` in and out."""
-    moved = []
-    for piece in _pieces(images):
-        small = _shrink(piece)
-        pose = _fit(small, template.to(torch.float32), small.new_zeros(len(small), 5))
-        aligned = _move(piece.to(torch.float32), (pose / _GRAIN).round() * _GRAIN)
-        moved.append(aligned.round().clamp(0, 255).to(torch.uint8))
-    return torch.cat(moved)
+    return torch.cat([_aligned(piece, template[None]) for piece in _pieces(images)])
+
+
+def align_to_each(image: Tensor, templates: Tensor) -> Tensor:
+    """Return one image aligned to each template; uint8 `(1, side, side)` in."""
+    return _aligned(image.expand(len(templates), -1, -1), templates)
+
+
+def _aligned(images: Tensor, templates: Tensor) -> Tensor:
+    small = _shrink(images)
+    pose = _fit(small, templates.to(torch.float32), small.new_zeros(len(small), 5))
+    moved = _move(images.to(torch.float32), (pose / _GRAIN).round() * _GRAIN)
+    return moved.round().clamp(0, 255).to(torch.uint8)
 
 
 def _pieces(images: Tensor, n_pixels: int = 0) -> tuple[Tensor, ...]:
@@ -76,9 +82,10 @@ def _move(images: Tensor, pose: Tensor) -> Tensor:
     return warp(images, [(a[:, None] * u + s[:, None], b[:, None] * u) for a, b, s in parts])
 
 
-def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
-    """Return the pose of images `(images, SIDE, SIDE)` that fits the template, from a first one.
+def _fit(images: Tensor, templates: Tensor, pose: Tensor) -> Tensor:
+    """Return the pose of images `(images, SIDE, SIDE)` that fits a template, from a first one.
 
+    `templates` are one for all, or one for each image.
     Sums run along single rows, never through a matrix product, so that an image has the same
     result alone and among others, to the last bit.
     """
@@ -100,14 +107,15 @@ def _fit(images: Tensor, template: Tensor, pose: Tensor) -> Tensor:
         down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
         return right.flatten(1) * (SIDE / 4), down.flatten(1) * (SIDE / 4)
 
-    target = standardize(template[None])
+    target = standardize(templates)
     x, y = slopes(target)
     u, v = across.flatten(), along.flatten()
-    change = torch.cat([x, y, x * u, y * v, 2 * (y * u - x * v)])
-    change = change - (change * window).sum(1, keepdim=True)
-    change = change - target * (change * target * window).sum(1, keepdim=True)
+    change = torch.stack([x, y, x * u, y * v, 2 * (y * u - x * v)], 1)
+    change = change - (change * window).sum(2, keepdim=True)
+    each = target[:, None]
+    change = change - each * (change * each * window).sum(2, keepdim=True)
     prior = 2 * _PRIOR / torch.tensor(_USUAL) ** 2
-    curvature = (change[:, None] * change * window).sum(2) + prior.diag()
+    curvature = (change[:, :, None] * change[:, None] * window).sum(3) + prior.diag()
     inverse = _STEP * torch.linalg.inv(curvature.double()).float()
 
     for _ in range(_N_STEPS):

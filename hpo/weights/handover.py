@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hpo.data.dataset import SYNTHETIC
 from hpo.errors import WeightsError
+from hpo.training.alignment import align_to_each
 from hpo.weights.network import Network
 
 _TOLERANCE = 1e-6
@@ -23,7 +24,11 @@ class _Ensemble(nn.Module):
         self.networks = networks
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.stack([n.of_logits(n.logits(image)) for n in self.networks]).mean(0)
+        images = image.expand(len(self.networks), -1, -1)
+        if templates := [n.template for n in self.networks if n.template is not None]:
+            images = align_to_each(image, torch.stack(templates))
+        pairs = zip(self.networks, torch.split(images, 1), strict=True)
+        return torch.stack([n.of_logits(n.of_aligned(own)) for n, own in pairs]).mean(0)
 
 
 @torch.no_grad()

@@ -116,8 +116,11 @@ class Network:
 
     def logits(self, images: Tensor) -> Tensor:
         """Return the outputs `(n, outputs)` for uint8 images `(n, side, side)`."""
-        settings = self.settings
-        rows = (images if self.template is None else align(images, self.template)).flatten(1)
+        return self.of_aligned(images if self.template is None else align(images, self.template))
+
+    def of_aligned(self, images: Tensor) -> Tensor:
+        """Return the outputs for images that are aligned if there is a template."""
+        settings, rows = self.settings, images.flatten(1)
         if isinstance(settings, Unseen):
             outputs: Tensor = self.model(_scaled(rows, settings.input_scale))
             return outputs

@@ -16,7 +16,7 @@ from hpo.config import TrainingConfig
 from hpo.data.dataset import TrainingData
 from hpo.data.phantom import draw
 from hpo.training import alignment
-from hpo.training.alignment import TEMPLATE, align, make_template
+from hpo.training.alignment import TEMPLATE, align, align_to_each, make_template
 from hpo.training.augmentation import change_pose
 from hpo.training.device import Device, one_thread
 from hpo.training.images import read_images
@@ -69,6 +69,9 @@ def test_alignment_gives_the_same_bits_alone_in_batches_and_on_two_threads(chest
     on_two = align(chests[::8], template)
     assert torch.equal(alone, together)
     assert torch.equal(on_two, together[::8])
+    templates = torch.stack([template, make_template(chests[:5]), template.T])
+    to_each = torch.cat([align(chests[:1], one) for one in templates])
+    assert torch.equal(align_to_each(chests[:1], templates), to_each)
 
 
 def test_a_template_depends_only_on_the_training_images_of_its_fold(data: TrainingData) -> None:
