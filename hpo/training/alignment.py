@@ -47,19 +47,25 @@ def make_template(images: Tensor) -> Tensor:
 
 def align(images: Tensor, template: Tensor) -> Tensor:
     """Return images aligned to a template; uint8 `(images, side, side)` in and out."""
-    return torch.cat([_aligned(piece, template[None]) for piece in _pieces(images)])
+    small = torch.cat([_shrink(piece) for piece in _pieces(images)])
+    fitted = [_fit_from_zero(some, template[None]) for some in _pieces(small)]
+    poses = _pieces(torch.cat(fitted), images[0].numel())
+    return torch.cat([_moved(*pair) for pair in zip(_pieces(images), poses, strict=True)])
 
 
 def align_to_each(image: Tensor, templates: Tensor) -> Tensor:
     """Return one image aligned to each template; uint8 `(1, side, side)` in."""
-    return _aligned(image.expand(len(templates), -1, -1), templates)
+    images = image.expand(len(templates), -1, -1)
+    return _moved(images, _fit_from_zero(_shrink(images), templates))
 
 
-def _aligned(images: Tensor, templates: Tensor) -> Tensor:
-    small = _shrink(images)
+def _fit_from_zero(small: Tensor, templates: Tensor) -> Tensor:
     pose = _fit(small, templates.to(torch.float32), small.new_zeros(len(small), 5))
-    moved = _move(images.to(torch.float32), (pose / _GRAIN).round() * _GRAIN)
-    return moved.round().clamp(0, 255).to(torch.uint8)
+    return (pose / _GRAIN).round() * _GRAIN
+
+
+def _moved(images: Tensor, pose: Tensor) -> Tensor:
+    return _move(images.to(torch.float32), pose).round().clamp(0, 255).to(torch.uint8)
 
 
 def _pieces(images: Tensor, n_pixels: int = 0) -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import TEST, Dataset, Indices, count_classes
+from hpo.data.dataset import TEST, Dataset, Indices, Pixels, count_classes
 from hpo.data.image_folders import SUFFIXES, list_images
 from hpo.data.images import decode_all, resize
 from hpo.data.source import bits_in_use, to_8_bits
@@ -37,6 +37,8 @@ _WHOSE: Final = (
     "Whether these weights were trained on the test images is unknown. If they were, these "
     "numbers are too good. No study records this use of the test set."
 )
+_N_AT_ONCE: Final = 32
+"""Files predicted together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,29 +111,49 @@ def predict(
     With two classes, a probability above the threshold (None: the model's) means the second.
     """
     threshold = networks[0].threshold if threshold is None else threshold
-    for file in files:
-        try:
-            (image,) = decode_all([file])
-        except DataError as problem:
-            yield Prediction(file=file, problem=str(problem))
-            continue
-        # If an image is brighter than all training images, its own bits are used.
-        bits = max(bits_in_use(int(image.max())), *(network.bits for network in networks))
-        pixels = to_8_bits(image, bits)
-        per_network = [n.probabilities(resize(pixels, n.side)[None]) for n in networks]
-        mean = np.mean(per_network, axis=0)
-        (label,) = predicted(mean, threshold)
-        yield Prediction(
-            file=file,
-            label=networks[0].class_names[label],
-            probabilities=_of_each_class(mean),
-            repeats=tuple(map(_of_each_class, per_network)),
-        )
+    for start in range(0, len(files), _N_AT_ONCE):
+        some, images, problems = files[start : start + _N_AT_ONCE], [], dict[Path, str]()
+        for file in some:
+            try:
+                images.append(_read(file, networks))
+            except DataError as problem:
+                problems[file] = str(problem)
+        per_network = [
+            n.probabilities(np.stack([image[n.side] for image in images]))
+            for n in (networks if images else ())
+        ]
+        answers = iter(np.stack(per_network, 1) if images else np.empty(0))
+        for file in some:
+            if file in problems:
+                yield Prediction(file=file, problem=problems[file])
+                continue
+            repeats = next(answers)
+            mean = repeats.mean(0)
+            (label,) = predicted(mean[None], threshold)
+            yield Prediction(
+                file=file,
+                label=networks[0].class_names[label],
+                probabilities=_of_each_class(mean),
+                repeats=tuple(map(_of_each_class, repeats)),
+            )
+
+
+def _read(file: Path, networks: Sequence[Network]) -> dict[int, Pixels]:
+    """Return an image at the sizes of the networks.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    (image,) = decode_all([file])
+    # If an image is brighter than all training images, its own bits are used.
+    bits = max(bits_in_use(int(image.max())), *(network.bits for network in networks))
+    pixels = to_8_bits(image, bits)
+    return {side: resize(pixels, side) for side in {network.side for network in networks}}
 
 
 def _of_each_class(p: Probabilities) -> tuple[float, ...]:
     """Return the probability of every class from the output for one image."""
-    return (float(1 - p[0]), float(p[0])) if p.ndim == 1 else tuple(p[0].tolist())
+    return tuple(p.tolist()) if p.ndim else (float(1 - p), float(p))
 
 
 def evaluate_weights(

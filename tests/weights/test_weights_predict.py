@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from hpo.data.dataset import TEST, TRAIN, Dataset
 from hpo.errors import WeightsError
+from hpo.weights.load import open_model
 from hpo.weights.network import Unseen
-from hpo.weights.predict import evaluate_weights
+from hpo.weights.predict import evaluate_weights, predict
 from tests.data.conftest import make_dataset
 from tests.weights.conftest import SIDE, Save
 
@@ -57,6 +59,25 @@ def test_images_of_one_patient_are_resampled_together(weights: Callable[..., Pat
     intervals = [found.result.metrics["specificity"] for found in (alone, together)]
     widths = [i.high - i.low for i in intervals]  # type: ignore[operator]
     assert widths[1] > 1.2 * widths[0]
+
+
+def test_files_are_predicted_together_as_alone_and_broken_ones_in_their_place(
+    weights: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = {"a.png": 90, "b.png": None, "c.png": 110, "d.png": None, "e.png": 101}
+    for name, level in levels.items():
+        (tmp_path / name).write_bytes(b"broken")
+        if level:
+            Image.new("L", (9, 7), level).save(tmp_path / name)
+    networks, files = open_model(weights(100), None), [tmp_path / name for name in levels]
+    monkeypatch.setattr("hpo.weights.predict._N_AT_ONCE", 2)
+    together = [*predict(networks, files), *predict(networks, files[1:2])]
+    assert [one.file for one in together] == [*files, files[1]]
+    expected = ["normal", None, "pneumonia", None, "pneumonia", None]
+    assert [None if one.problem else one.label for one in together] == expected
+    for one in together:
+        (alone,) = predict(networks, [one.file])
+        assert one.probabilities == pytest.approx(alone.probabilities)
 
 
 def test_values_that_overflow_are_refused(save: Save) -> None:
