@@ -128,8 +128,9 @@ def with_values(space: Space, new_values: Mapping[str, Any]) -> Space:
         if name not in space.names:
             problems.append(unknown_name(name, space.signature))
             continue
+        some = some.tolist() if hasattr(some, "tolist") else some  # An array, such as logspace.
         parts = _COMMA.split(some) if isinstance(some, str) else some
-        parts = parts if isinstance(parts, list | tuple) else [parts]
+        parts = parts if isinstance(parts, list | tuple | range) else [parts]
         values = [parse_value(part) if isinstance(part, str) else part for part in parts]
         changes = sweeps[name].set if name in sweeps else {}
         try:

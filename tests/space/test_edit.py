@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,16 +134,20 @@ def test_a_search_is_reordered_when_conditions_are_resolved(space_from: SpaceFro
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "labels"),
+    ("name", "values", "labels"),
     [
         ("batch_size", "16,32", (16, 32)),
         ("hidden", "64-64,128", ("64-64", "128")),
         ("dropout", "0.5,[0.9, 0.9, 0.8],0.1-0.2-0.3", (0.5, "0.9-0.9-0.8", "0.1-0.2-0.3")),
         ("layers", "1,2", (1, 2)),
+        ("learning_rate", np.array([0.5, 0.25]), (0.5, 0.25)),
+        ("batch_size", range(8, 10), (8, 9)),
     ],
 )
-def test_values_replace_or_start_a_sweep(name: str, text: str, labels: tuple[object, ...]) -> None:
-    space = with_values(CHEST_XRAY, {name: text})
+def test_values_replace_or_start_a_sweep(
+    name: str, values: object, labels: tuple[object, ...]
+) -> None:
+    space = with_values(CHEST_XRAY, {name: values})
     assert space.sweeps[name].labels == labels
     assert len(cells(space, [name])) == len(labels)
 
