@@ -209,7 +209,7 @@ def main() -> None:
         read_all = {path.stem.removeprefix(f"{kind}-"): read(path, truth) for path in files}
         others = {
             short: read_all[f"{way}-6-median-any"][0]
-            for short, way in (("today", "tpe_today"), ("gp", "gp_sobol10"))
+            for short, way in (("tpe", "tpe_today"), ("gp", "gp_pruned"))
         }
         random, _ = read_all["random-6-median-any"]
         goal = float(np.mean([one.true[one.winner(50, 5, 5)] for one in random.values()]))

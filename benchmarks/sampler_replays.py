@@ -62,12 +62,14 @@ class Way:
     """The way in which configurations are proposed.
 
     The first `n_start`, the base among them, are Sobol points if it is above 0. `is_static`: every
-    parameter is always proposed, and those without effect are dropped.
+    parameter is always proposed, and those without effect are dropped. `counts_pruned`: the
+    sampler learns the last score of a pruned configuration as if it were complete.
     """
 
     sampler: Callable[[int], BaseSampler]
     is_static: bool = True
     n_start: int = 0
+    counts_pruned: bool = False
 
 
 def _tpe(seed: int, **options: Any) -> BaseSampler:
@@ -95,6 +97,7 @@ WAYS: Final = {
     "gp_today": Way(lambda seed: _gp(seed, 10)),
     "gp_sobol5": Way(_gp, n_start=5),
     "gp_sobol10": Way(_gp, n_start=10),
+    "gp_pruned": Way(_gp, n_start=10, counts_pruned=True),
     "random": Way(lambda seed: RandomSampler(seed)),
     "sobol": Way(lambda seed: RandomSampler(seed), n_start=10_000),
 }
@@ -251,6 +254,8 @@ def _as_trial(one: Tried, way: Way, *, is_known: bool) -> FrozenTrial:
     outcome: dict[str, Any] = {"state": TrialState.RUNNING}
     if is_known and one["score"] is not None:
         outcome = {"state": TrialState.COMPLETE, "value": one["score"]}
+    elif is_known and way.counts_pruned:
+        outcome = {"state": TrialState.COMPLETE, "value": one["curve"][-1]}
     elif is_known:
         step = len(one["curve"]) - 1
         values = {EPOCHS[step]: one["curve"][step]}

@@ -11,6 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def test_the_page_of_hyperparameters_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/hyperparameters.py"], capture_output=True, check=True
+    )
+    assert (ROOT / "docs/hyperparameters.md").read_bytes() == done.stdout
+
+
 def test_the_site_builds_and_has_no_broken_link(tmp_path: Path) -> None:
     if importlib.util.find_spec("zensical") is None:
         pytest.skip("zensical is not installed")

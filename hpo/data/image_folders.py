@@ -91,7 +91,9 @@ def read(path: Path) -> Table | None:
         folders[plain(row.labels[0])] |= {row.patient} - {""}
     if is_by_folder := min(map(len, folders.values())) >= _LEAST_FOLDERS:
         by = "folder"
-        notes.append("Each folder below a class is treated as a patient.")
+        notes.append(
+            "Each folder below a class is treated as a patient, and folders of one name as one."
+        )
     elif any(folders.values()):
         notes.append("Folders below the classes are too few for patients; their images are used.")
     for i, (key, is_known) in enumerate(keys):

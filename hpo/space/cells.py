@@ -58,6 +58,8 @@ def cells(space: Space, names: Sequence[str]) -> tuple[Cell, ...]:
                 f"{ask} The space {space.name} prescribes no values. Add --values NAME=V,V,V."
             )
         lines = [f"{n}: {', '.join(map(value_text, s.labels))}" for n, s in space.sweeps.items()]
+        if others := [name for name in space.names if name not in space.sweeps]:
+            lines.append(f"Others with values, as in {others[0]}=V,V: {', '.join(others)}")
         raise UsageError(fault_list(f"{ask} The space {space.name} prescribes values for:", lines))
     if faults := _name_faults(space, names) or _clashes(space, [space.sweeps[n] for n in names]):
         raise UsageError(fault_list("This grid cannot be trained:", faults))
