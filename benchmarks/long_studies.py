@@ -13,7 +13,7 @@ from hpo import space as spaces
 from hpo.space import Cell, read_space
 from hpo.storage.runs import RunStore
 from hpo.study.record import DataInfo, Goal, StudyRecord
-from hpo.study.trials import Job, first_repeat, run_key, suggest
+from hpo.study.trials import Job, first_repeat, run_key, search_distributions
 from tests.fake_studies import DATA, begin, fake_record, fake_run, fake_trial, rising_curve
 
 _DEFAULT: Final = Path(__file__).parents[1] / "search_spaces" / "chest_xray.toml"
@@ -43,9 +43,10 @@ def long_search(n: int, *, data: DataInfo = DATA) -> LongStudy:
     record = replace(fake_record("search", [p.name for p in space.search], data), space=space)
     chance = random.Random(5)
     scratch = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5))
+    domains = search_distributions(space)
     found = LongStudy(record, Goal(1, n, 5, 10), [], [], [])
     for ordinal in range(n):
-        params = suggest(scratch.ask(), space)
+        params = spaces.active(space, scratch.ask(domains).params)
         cell = Cell(params, spaces.resolve(space, params))
         _add(found, first_repeat(record, cell, ordinal=ordinal), chance)
     return found

@@ -24,7 +24,7 @@ from sklearn.model_selection import KFold
 from benchmarks.sampler_table import EPOCHS, SPACE, TABLE
 from hpo.config import Scalar
 from hpo.space import filled
-from hpo.study.trials import _distribution
+from hpo.study.trials import search_distributions
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Params = Mapping[str, Scalar]
@@ -37,7 +37,7 @@ ORDERED: Final = ("width", "batch_size")
 """Choices that are powers of two."""
 
 
-DOMAINS: Final = {p.name: _distribution(p) for p in SPACE.search}
+DOMAINS: Final = search_distributions(SPACE)
 """What Optuna samples each parameter from."""
 
 

@@ -11,6 +11,7 @@ from statistics import fmean, median
 from typing import Final
 
 import optuna
+from optuna.distributions import IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -18,10 +19,10 @@ from threadpoolctl import threadpool_limits  # A dependency of scikit-learn.
 
 from hpo import space as spaces
 from hpo.config import Scalar
-from hpo.space import Space
+from hpo.space import Choices, Space
 from hpo.study.record import StudyRecord
 from hpo.study.score import Score
-from hpo.study.trials import Limits, distributions, suggest
+from hpo.study.trials import Limits, search_distributions
 
 START_UP: Final = 10
 """This many first configurations need no results: the base, then evenly spread points."""
@@ -129,13 +130,20 @@ class _History:
         self._study = optuna.create_study(storage=self._storage, direction=direction)
         self._ids: list[int] = []
         self._n_known = begin
+        self._domains = search_distributions(record.space)
+        # The Gaussian process knows the order of whole numbers, but not that of choices.
+        self._ordered = _ordered_choices(record.space) if record.sampler == "gp" else {}
+        for name, choices in self._ordered.items():
+            self._domains[name] = IntDistribution(0, len(choices) - 1)
 
     def update(self, configurations: Sequence[Sequence[FrozenTrial]], n_known: int) -> None:
         """Add the new configurations as running, and the results of the first `n_known`."""
         for trials in configurations[self.begin + len(self._ids) :]:
             params = spaces.filled(self._record.space, trials[0].user_attrs["params"])
-            domains = distributions(self._record, params)
-            trial = create_trial(state=TrialState.RUNNING, params=params, distributions=domains)
+            params |= {name: own.index(params[name]) for name, own in self._ordered.items()}
+            trial = create_trial(
+                state=TrialState.RUNNING, params=params, distributions=self._domains
+            )
             self._ids.append(self._storage.create_new_trial(self._study._study_id, trial))
         for index in range(self._n_known, n_known):
             self._tell(self._ids[index - self.begin], configurations[index])
@@ -160,10 +168,21 @@ class _History:
         self._study.sampler = sampler
         # More threads would use ten times the processor time here, while the cores are training.
         with threadpool_limits(1):
-            trial = self._study.ask()
-            params = suggest(trial, self._record.space)
+            trial = self._study.ask(self._domains)
         self._study.tell(trial, state=TrialState.FAIL)
-        return params
+        places = {name: own[trial.params[name]] for name, own in self._ordered.items()}
+        return spaces.active(self._record.space, trial.params | places)
+
+
+def _ordered_choices(space: Space) -> dict[str, tuple[Scalar, ...]]:
+    """Return the choices among increasing numbers, by the name of the parameter."""
+    found = {p.name: p.labels for p in space.search if isinstance(p, Choices) and p.labels[1:]}
+    kinds = {name: {*map(type, labels)} for name, labels in found.items()}
+    return {
+        name: labels
+        for name, labels in found.items()
+        if kinds[name] <= {int, float} and [*labels] == sorted(labels)
+    }
 
 
 def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import optuna
 from optuna.distributions import (
@@ -232,12 +232,6 @@ def requeue_running(study: optuna.Study) -> None:
                 study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
 
-def suggest(trial: optuna.Trial, space: Space) -> dict[str, Scalar]:
-    """Return the values that Optuna suggests, without parameters that have no effect."""
-    chosen = {p.name: trial._suggest(p.name, _distribution(p)) for p in space.search}
-    return spaces.active(space, cast(dict[str, Scalar], chosen))
-
-
 def distributions(
     record: StudyRecord, params: Mapping[str, Scalar]
 ) -> dict[str, BaseDistribution]:
@@ -245,8 +239,13 @@ def distributions(
     space = record.space
     if record.kind == "grid":
         return {name: CategoricalDistribution(space.sweeps[name].labels) for name in params}
-    parameters = {parameter.name: parameter for parameter in space.search}
-    return {name: _distribution(parameters[name]) for name in params}
+    every = search_distributions(space)
+    return {name: every[name] for name in params}
+
+
+def search_distributions(space: Space) -> dict[str, BaseDistribution]:
+    """Return the distribution of every searched parameter."""
+    return {parameter.name: _distribution(parameter) for parameter in space.search}
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:
