@@ -9,13 +9,13 @@ from typing import Any
 import optuna
 import pytest
 from optuna.samplers import RandomSampler
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo import space as spaces
 from hpo.choices import AUTO
 from hpo.errors import StudyError
 from hpo.run.plan import Settings, plan_search
-from hpo.run.proposals import SAMPLERS
+from hpo.run.proposals import SAMPLERS, START_UP
 from hpo.space import Choices, Parameter, Range
 from hpo.study.gathering import summarize
 from hpo.study.progress import REPORTS
@@ -85,6 +85,29 @@ def test_a_configuration_is_not_proposed_twice(
     bench.train(study, Goal(1, 13))
     assert fixed in proposals(study)
     assert len({str(p) for p in proposals(study)}) == 13
+
+
+def test_the_gaussian_process_knows_the_order_of_choices_among_numbers(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sees their places as whole numbers; Optuna's choices have no order."""
+    choices = {"batch_size": (8, 16, 64), "epochs": (4, 3), "scheduler": ("cosine", "none")}
+    parameters = [Choices(name=name, choices=own) for name, own in choices.items()]
+    rate = Range(name="learning_rate", low=1e-3, high=1e-2, log=True)
+    seen: list[FrozenTrial] = []
+    spy = RandomSampler(seed=0)
+    monkeypatch.setattr(spy, "before_trial", lambda study, _trial: seen.extend(study.trials))
+    monkeypatch.setitem(SAMPLERS, "gp", lambda _: spy)
+    study = bench.study(replace(search_over(*parameters, rate), sampler="gp"))
+    bench.train(study, Goal(1, 14))
+    proposed = proposals(study)
+    assert all(p[name] in own for p in proposed for name, own in choices.items())
+    assert len({p["batch_size"] for p in proposed[-4:]}) > 1
+    for trial, params in zip(seen[:START_UP], proposed, strict=False):
+        place = choices["batch_size"].index(params["batch_size"])
+        assert trial.params == params | {"batch_size": place}
+    kinds = {name: type(one).__name__ for name, one in seen[0].distributions.items()}
+    assert [kinds[name][:3] for name in choices] == ["Int", "Cat", "Cat"]
 
 
 def test_a_failed_configuration_is_replaced_by_another(bench: Bench) -> None:
