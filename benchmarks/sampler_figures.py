@@ -35,6 +35,8 @@ PLANS: Final = (
 )  # fmt: skip
 """Configurations searched, finalists, and their fresh repeats: 75 trainings each."""
 _N_FRESH: Final = 5
+_REFERENCES: Final = {"tpe": "tpe_today", "gp": "gp_ordered", "gp_before": "gp_sobol10"}
+"""The samplers that all are compared with."""
 
 
 @dataclass(frozen=True)
@@ -207,10 +209,7 @@ def main() -> None:
     for kind, truth in truths.items():
         files = sorted(asked.folder.glob(f"{kind}-*.jsonl"))
         read_all = {path.stem.removeprefix(f"{kind}-"): read(path, truth) for path in files}
-        others = {
-            short: read_all[f"{way}-6-median-any"][0]
-            for short, way in (("tpe", "tpe_today"), ("gp", "gp_pruned"))
-        }
+        others = {short: read_all[f"{way}-6-median-any"][0] for short, way in _REFERENCES.items()}
         random, _ = read_all["random-6-median-any"]
         goal = float(np.mean([one.true[one.winner(50, 5, 5)] for one in random.values()]))
         for name, (replays, seconds) in read_all.items():

@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import optuna
 import torch
+from optuna.distributions import IntDistribution
 from optuna.samplers import (
     BaseSampler,
     GPSampler,
@@ -37,6 +38,7 @@ from benchmarks.sampler_table import EPOCHS, SPACE
 from benchmarks.sampler_truth import (
     DOMAINS,
     N_FOLDS,
+    ORDERED,
     Params,
     Truth,
     read_table,
@@ -63,13 +65,15 @@ class Way:
 
     The first `n_start`, the base among them, are Sobol points if it is above 0. `is_static`: every
     parameter is always proposed, and those without effect are dropped. `counts_pruned`: the
-    sampler learns the last score of a pruned configuration as if it were complete.
+    sampler learns the last score of a pruned configuration as if it were complete. `is_ordered`:
+    choices among numbers are proposed as whole numbers, their places.
     """
 
     sampler: Callable[[int], BaseSampler]
     is_static: bool = True
     n_start: int = 0
     counts_pruned: bool = False
+    is_ordered: bool = False
 
 
 def _tpe(seed: int, **options: Any) -> BaseSampler:
@@ -98,6 +102,7 @@ WAYS: Final = {
     "gp_sobol5": Way(_gp, n_start=5),
     "gp_sobol10": Way(_gp, n_start=10),
     "gp_pruned": Way(_gp, n_start=10, counts_pruned=True),
+    "gp_ordered": Way(_gp, n_start=10, counts_pruned=True, is_ordered=True),
     "random": Way(lambda seed: RandomSampler(seed)),
     "sobol": Way(lambda seed: RandomSampler(seed), n_start=10_000),
 }
@@ -237,9 +242,17 @@ def _proposed(way: Way, seen: list[FrozenTrial], seed: int) -> dict[str, Scalar]
     for parameter in SPACE.search:
         has_effect = is_active(parameter, params)
         if has_effect or way.is_static:
-            value: Any = trial._suggest(parameter.name, DOMAINS[parameter.name])
+            value: Any = trial._suggest(parameter.name, _domains(way)[parameter.name])
+            if way.is_ordered and parameter.name in ORDERED:
+                value = DOMAINS[parameter.name].choices[value]
             params |= {parameter.name: value} if has_effect else {}
     return params
+
+
+def _domains(way: Way) -> dict[str, Any]:
+    ordered = ORDERED if way.is_ordered else ()
+    places = {name: IntDistribution(0, len(DOMAINS[name].choices) - 1) for name in ordered}
+    return {**DOMAINS, **places}
 
 
 class _Trial(FrozenTrial):
@@ -251,6 +264,11 @@ class _Trial(FrozenTrial):
 
 def _as_trial(one: Tried, way: Way, *, is_known: bool) -> FrozenTrial:
     params = filled(SPACE, one["params"]) if way.is_static else one["params"]
+    if way.is_ordered:
+        params = {
+            name: DOMAINS[name].choices.index(value) if name in ORDERED else value
+            for name, value in params.items()
+        }
     outcome: dict[str, Any] = {"state": TrialState.RUNNING}
     if is_known and one["score"] is not None:
         outcome = {"state": TrialState.COMPLETE, "value": one["score"]}
@@ -260,7 +278,7 @@ def _as_trial(one: Tried, way: Way, *, is_known: bool) -> FrozenTrial:
         step = len(one["curve"]) - 1
         values = {EPOCHS[step]: one["curve"][step]}
         outcome = {"state": TrialState.PRUNED, "intermediate_values": values}
-    domains = {name: DOMAINS[name] for name in params}
+    domains = {name: _domains(way)[name] for name in params}
     trial = create_trial(params=params, distributions=domains, **outcome)
     trial.__class__ = _Trial
     return trial
