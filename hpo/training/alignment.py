@@ -91,9 +91,8 @@ def _move(images: Tensor, pose: Tensor) -> Tensor:
 def _fit(images: Tensor, templates: Tensor, pose: Tensor) -> Tensor:
     """Return the pose of images `(images, SIDE, SIDE)` that fits a template, from a first one.
 
-    `templates` are one for all, or one for each image.
-    Sums run along single rows, never through a matrix product, so that an image has the same
-    result alone and among others, to the last bit.
+    `templates` are one for all, or one for each image. Sums run along single rows, never through
+    a matrix product, so that an image has the same result alone and among others, to the last bit.
     """
     u = centers(SIDE, images)
     fade = torch.exp(-((u / _WINDOW) ** 4))
