@@ -9,9 +9,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 MOST_FILES: Final = 133
-MOST_LINES: Final = 25_998
+MOST_LINES: Final = 26_066
 MOST_RECORDS: Final = 99
-MOST_LINES_OF_TESTS: Final = 15_565
+MOST_LINES_OF_TESTS: Final = 15_650
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 
