@@ -238,11 +238,11 @@ def _proposed(way: Way, seen: list[FrozenTrial], seed: int) -> dict[str, Scalar]
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for one in seen if not isinstance(sampler, RandomSampler) else ():
         study._storage.create_new_trial(study._study_id, one)
-    trial, params = study.ask(), dict[str, Scalar]()
+    trial, params, domains = study.ask(), dict[str, Scalar](), _domains(way)
     for parameter in SPACE.search:
         has_effect = is_active(parameter, params)
         if has_effect or way.is_static:
-            value: Any = trial._suggest(parameter.name, _domains(way)[parameter.name])
+            value: Any = trial._suggest(parameter.name, domains[parameter.name])
             if way.is_ordered and parameter.name in ORDERED:
                 value = DOMAINS[parameter.name].choices[value]
             params |= {parameter.name: value} if has_effect else {}
@@ -278,7 +278,8 @@ def _as_trial(one: Tried, way: Way, *, is_known: bool) -> FrozenTrial:
         step = len(one["curve"]) - 1
         values = {EPOCHS[step]: one["curve"][step]}
         outcome = {"state": TrialState.PRUNED, "intermediate_values": values}
-    domains = {name: _domains(way)[name] for name in params}
+    every = _domains(way)
+    domains = {name: every[name] for name in params}
     trial = create_trial(params=params, distributions=domains, **outcome)
     trial.__class__ = _Trial
     return trial

@@ -23,7 +23,7 @@ from sklearn.model_selection import KFold
 
 from benchmarks.sampler_table import EPOCHS, SPACE, TABLE
 from hpo.config import Scalar
-from hpo.space import filled
+from hpo.space import Choices, filled
 from hpo.study.trials import search_distributions
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -33,8 +33,8 @@ _N_NEAREST: Final = 24
 """Noise is that of so many real configurations, the nearest in score."""
 _MANY: Final = 3
 """Repeats from which noise is measured."""
-ORDERED: Final = ("width", "batch_size")
-"""Choices that are powers of two."""
+ORDERED: Final = [p.name for p in SPACE.search if isinstance(p, Choices) and p.is_ordered]
+"""Choices among increasing numbers, here powers of two."""
 
 
 DOMAINS: Final = search_distributions(SPACE)

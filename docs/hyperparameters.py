@@ -30,8 +30,7 @@ def values(schema: dict[str, Any]) -> str:
     if "oneOf" in schema:
         return ", or ".join(map(values, schema["oneOf"]))
     if schema["type"] == "array":
-        inner = schema["items"]
-        return f"1 to {schema['maxItems']} numbers, each {values({'type': 'number'} | inner)}"
+        return f"1 to {schema['maxItems']} numbers, each {values(schema['items'])}"
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     low = f"above {above}" if above is not None else schema.get("minimum", schema.get("ge"))
     high = f"below {below}" if below is not None else schema.get("maximum", schema.get("le"))

@@ -132,7 +132,11 @@ class _History:
         self._n_known = begin
         self._domains = search_distributions(record.space)
         # The Gaussian process knows the order of whole numbers, but not that of choices.
-        self._ordered = _ordered_choices(record.space) if record.sampler == "gp" else {}
+        self._ordered = {
+            p.name: p.labels
+            for p in record.space.search
+            if record.sampler == "gp" and isinstance(p, Choices) and p.is_ordered
+        }
         for name, choices in self._ordered.items():
             self._domains[name] = IntDistribution(0, len(choices) - 1)
 
@@ -172,17 +176,6 @@ class _History:
         self._study.tell(trial, state=TrialState.FAIL)
         places = {name: own[trial.params[name]] for name, own in self._ordered.items()}
         return spaces.active(self._record.space, trial.params | places)
-
-
-def _ordered_choices(space: Space) -> dict[str, tuple[Scalar, ...]]:
-    """Return the choices among increasing numbers, by the name of the parameter."""
-    found = {p.name: p.labels for p in space.search if isinstance(p, Choices) and p.labels[1:]}
-    kinds = {name: {*map(type, labels)} for name, labels in found.items()}
-    return {
-        name: labels
-        for name, labels in found.items()
-        if kinds[name] <= {int, float} and [*labels] == sorted(labels)
-    }
 
 
 def is_behind(score: Score, scores: Iterable[float], limit: float | None) -> bool:

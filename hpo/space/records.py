@@ -383,7 +383,7 @@ class Range(BaseModel):
 
 
 class Choices(BaseModel):
-    """A parameter that is searched among unordered choices; `when` as in a range."""
+    """A parameter that is searched among choices; `when` as in a range."""
 
     model_config = STRICT
 
@@ -399,6 +399,12 @@ class Choices(BaseModel):
     @property
     def labels(self) -> tuple[Scalar, ...]:
         return tuple(label_of(value) for value in self.choices)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether there are several choices, increasing numbers."""
+        labels = [label for label in self.labels if type(label) in (int, float)]
+        return len(labels) > 1 and (*sorted(labels),) == self.labels
 
     def find(self, label: object) -> Scalar | None:
         """Return the label in the parameter's type, None if it is not a choice."""

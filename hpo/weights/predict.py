@@ -112,23 +112,24 @@ def predict(
     """
     threshold = networks[0].threshold if threshold is None else threshold
     for start in range(0, len(files), _N_AT_ONCE):
-        some, images, problems = files[start : start + _N_AT_ONCE], [], dict[Path, str]()
+        some = files[start : start + _N_AT_ONCE]
+        images, problems = dict[Path, dict[int, Pixels]](), dict[Path, str]()
         for file in some:
             try:
-                images.append(_read(file, networks))
+                images[file] = _read(file, networks)
             except DataError as problem:
                 problems[file] = str(problem)
         per_network = [
-            n.probabilities(np.stack([image[n.side] for image in images]))
+            n.probabilities(np.stack([image[n.side] for image in images.values()]))
             for n in (networks if images else ())
         ]
-        answers = iter(np.stack(per_network, 1) if images else np.empty(0))
+        answers = dict(zip(images, zip(*per_network, strict=True), strict=True))
         for file in some:
             if file in problems:
                 yield Prediction(file=file, problem=problems[file])
                 continue
-            repeats = next(answers)
-            mean = repeats.mean(0)
+            repeats = answers[file]
+            mean = np.mean(repeats, axis=0)
             (label,) = predicted(mean[None], threshold)
             yield Prediction(
                 file=file,
