@@ -9,6 +9,7 @@ import pytest
 
 import hpo.report
 from hpo.plots.axes import GRAY, PALETTE
+from hpo.plots.search import plot_importances
 from hpo.report.page import render
 from hpo.report.sections import CHANGES
 from hpo.training import stress
@@ -98,3 +99,12 @@ def test_points_and_texts_have_enough_contrast_in_both_modes(mode: str) -> None:
     assert min(contrast(color[text], color[ground]) for text, ground in pairs) >= 4.5
     # A filter would change these colors.
     assert "filter:" not in CSS
+
+
+def test_importances_leave_out_what_few_configurations_use(tmp_path: Path) -> None:
+    fake = fake_search(tmp_path, 17)
+    plot = plot_importances(fake.study, fake.summary)
+    assert plot
+    assert {"learning_rate", "optimizer"} <= set(plot.figures[0].data[0].y)
+    assert not {"momentum", "step_size"} & set(plot.figures[0].data[0].y)
+    assert "fewer than 10 configurations use it: momentum, step_size." in plot.caption

@@ -128,14 +128,18 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
     """Plot PED-ANOVA importances over configuration means; None for one parameter.
 
     The repeats of a configuration count as one trial, so that all configurations have the same
-    weight. If there are too few scores, the caption explains it instead.
+    weight. If there are too few scores, the caption explains it instead. It also names parameters
+    that too few configurations use.
     """
     if len(summary.record.names) < 2:
         return None
     scored = [c for c in summary.configurations if c.searched is not None]
     n = len(scored)
-    values = {name: {c.params.get(name) for c in scored} for name in summary.record.names}
-    varied = [name for name, distinct in values.items() if len(distinct) > 1]
+    values = {
+        name: [c.params[name] for c in scored if name in c.params] for name in summary.record.names
+    }
+    names = [name for name, active in values.items() if len({*active}) > 1]
+    varied = [name for name in names if len(values[name]) >= MIN_CONFIGURATIONS]
     key, title = "importances", "Importance of the parameters"
     if n < MIN_CONFIGURATIONS or len(varied) < 2 or len({c.searched for c in scored}) == 1:
         reason = (
@@ -154,10 +158,9 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
         drawn_from, mean = first.distributions, c.searched
         means.add_trial(create_trial(params=first.params, distributions=drawn_from, value=mean))
     with warnings.catch_warnings():
-        # Optuna warns about rare conditional parameters; the caption lists them instead.
+        # Optuna warns about conditional parameters.
         warnings.simplefilter("ignore", UserWarning)
         shares = optuna.importance.get_param_importances(means, evaluator=evaluator, params=varied)
-    n_active = {name: sum(name in c.params for c in scored) for name in shares}
     caption = (
         f"How strongly each parameter separates the best {n_best} of {n} configurations from all "
         "of them (PED-ANOVA on means of repeats). The share shows how much a parameter mattered "
@@ -165,8 +168,11 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
     )
     if n_pruned := sum(c.state == "pruned" and not c.scores for c in summary.configurations):
         caption += f" Pruned configurations ({n_pruned}) are left out."
-    if rare := [name for name in shares if n_active[name] < MIN_CONFIGURATIONS]:
-        caption += f" Uncertain (active in fewer than {MIN_CONFIGURATIONS}): {', '.join(rare)}."
+    if rare := [name for name in names if name not in varied]:
+        caption += (
+            f" Not shown, because fewer than {MIN_CONFIGURATIONS} configurations use it: "
+            f"{', '.join(rare)}."
+        )
     names = list(shares)[::-1]
     figure = axes.empty(height=90 + 32 * len(names), x_title="importance")
     figure.add_bar(
@@ -177,7 +183,7 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
         texttemplate="%{x:.0%}",
         textposition="outside",
         cliponaxis=False,
-        customdata=[n_active[name] for name in names],
+        customdata=[len(values[name]) for name in names],
         hovertemplate="%{y}: %{x:.1%}<br>active in %{customdata} configurations<extra></extra>",
     )
     figure.update_xaxes(tickformat=".0%", range=[0, 1.12 * max(shares.values())])
