@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import hpo.report
+from hpo import space as spaces
 from hpo.plots.axes import GRAY, PALETTE
-from hpo.plots.search import plot_importances
+from hpo.plots.search import plot_importances, plot_slices
 from hpo.report.page import render
 from hpo.report.sections import CHANGES
 from hpo.training import stress
@@ -108,3 +109,18 @@ def test_importances_leave_out_what_few_configurations_use(tmp_path: Path) -> No
     assert {"learning_rate", "optimizer"} <= set(plot.figures[0].data[0].y)
     assert not {"momentum", "step_size"} & set(plot.figures[0].data[0].y)
     assert "fewer than 10 configurations use it: momentum, step_size." in plot.caption
+
+
+def test_scores_by_parameter_leave_out_collapsed_configurations(tmp_path: Path) -> None:
+    fake = fake_search(tmp_path, 17)
+    space = fake.record.space
+    base = spaces.complete(space, {})
+    assert base
+    for width in (32, 128):
+        params = {**base.params, "width": width}
+        job = fake.ask(params, spaces.resolve(space, params), 0)
+        fake.complete(job, [0.2] * 12)
+    plot = plot_slices(fake.summary)
+    assert plot
+    assert all(min(figure.data[0].y) > 0.5 for figure in plot.figures)
+    assert "Configurations far worse than the others (2) are not drawn here." in plot.caption

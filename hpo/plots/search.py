@@ -6,7 +6,8 @@ choices as Python text.
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import quantiles
 from typing import Final
 
 import optuna
@@ -32,6 +33,9 @@ MIN_CONFIGURATIONS: Final = 10
 # PED-ANOVA compares the best with all; its documentation recommends at least five best.
 _N_BEST: Final = 5
 _QUANTILE: Final = 0.1
+_FAR_OUT: Final = 3.0
+"""Beyond this many interquartile ranges a point is "far out" (Tukey 1977)."""
+_LEAST_RANGE: Final = 0.02
 
 _LOOKS: Final[Mapping[str, tuple[str, str, str]]] = {
     "complete": ("complete", axes.color(0), "circle"),
@@ -191,14 +195,22 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
 
 
 def plot_slices(summary: StudySummary) -> Plot | None:
-    """Plot the score by each parameter of a search that has at least two values."""
+    """Plot the score by each parameter of a search that has at least two values.
+
+    Configurations that are far worse than the others, such as collapsed ones, are left out: on
+    their scale the others could not be told apart.
+    """
     score = summary.record.score
     scored = [(c, c.searched) for c in summary.configurations if c.searched is not None]
     if summary.record.kind != "search" or not scored:
         return None
+    worst = _far_out([score.rank(mean) for _, mean in scored])
+    near = [item for item in scored if score.rank(item[1]) >= worst]
     shown, left_out = axes.thinned(
-        scored, lambda item: summary.full_rank(item[0]), most=MAX_SLICED, noun="configurations"
+        near, lambda item: summary.full_rank(item[0]), most=MAX_SLICED, noun="configurations"
     )
+    if n_far := len(scored) - len(near):
+        left_out += f" Configurations far worse than the others ({n_far}) are not drawn here."
     axis = axes.score_axis(score, [mean for _, mean in shown]) | {"title_text": score.title}
     figures = []
     for parameter in summary.record.space.search:
@@ -230,6 +242,14 @@ def plot_slices(summary: StudySummary) -> Plot | None:
         f"another parameter.{left_out}"
     )
     return Plot("slices", "Score by parameter", caption, tuple(figures))
+
+
+def _far_out(ranks: Sequence[float]) -> float:
+    """Return the rank below which a configuration is far worse than the others."""
+    if len(ranks) < MIN_CONFIGURATIONS:
+        return -math.inf
+    first, _, third = quantiles(ranks, n=4)
+    return first - _FAR_OUT * max(third - first, _LEAST_RANGE)
 
 
 def _place(figure: Figure, parameter: Parameter, values: list[Scalar]) -> list[float]:
