@@ -94,11 +94,10 @@ def decode(path: Path) -> Stored:
     )
 
 
-def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
+def decode_each(paths: Sequence[Path]) -> Iterator[Stored | DataError]:
     """Read image files in order, a few at a time, on a few threads.
 
-    Raises:
-        DataError: names the files that cannot be read, after trying all.
+    For a file that cannot be read, its error takes the place of the image.
     """
 
     def try_to_decode(path: Path) -> Stored | DataError:
@@ -108,7 +107,6 @@ def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
             return error
 
     Image.preinit()
-    faults: list[DataError] = []
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for start in range(0, len(paths), _N_AHEAD):
             with warnings.catch_warnings():
@@ -116,11 +114,23 @@ def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 images = list(pool.map(try_to_decode, paths[start : start + _N_AHEAD]))
-            faults += [image for image in images if isinstance(image, DataError)]
-            if not faults:
-                yield from (image for image in images if not isinstance(image, DataError))
-    if len(faults) == 1:  # A single file is no data set: --skip-broken is not for it.
-        raise faults[0] if len(paths) == 1 else DataError(f"{faults[0]} Or use --skip-broken.")
+            yield from images
+
+
+def decode_all(paths: Sequence[Path]) -> Iterator[Stored]:
+    """Read image files like `decode_each`.
+
+    Raises:
+        DataError: names the files that cannot be read, after trying all.
+    """
+    faults: list[DataError] = []
+    for image in decode_each(paths):
+        if isinstance(image, DataError):
+            faults.append(image)
+        elif not faults:
+            yield image
+    if len(faults) == 1:
+        raise DataError(f"{faults[0]} Or use --skip-broken.")
     if faults:
         named = [str(fault) for fault in faults[:_MOST_NAMED]]
         if (n_more := len(faults) - _MOST_NAMED) > 0:

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from hpo.config import TrainingConfig
-from hpo.data.dataset import TEST, Dataset, Indices, Pixels, count_classes
+from hpo.data.dataset import TEST, Dataset, Indices, Pixels, Stored, count_classes
 from hpo.data.image_folders import SUFFIXES, list_images
-from hpo.data.images import decode_all, resize
+from hpo.data.images import decode_each, resize
 from hpo.data.source import bits_in_use, to_8_bits
 from hpo.data.table import NO_TEST
 from hpo.errors import DataError, WeightsError
@@ -113,22 +113,21 @@ def predict(
     threshold = networks[0].threshold if threshold is None else threshold
     for start in range(0, len(files), _N_AT_ONCE):
         some = files[start : start + _N_AT_ONCE]
-        images, problems = dict[Path, dict[int, Pixels]](), dict[Path, str]()
-        for file in some:
-            try:
-                images[file] = _read(file, networks)
-            except DataError as problem:
-                problems[file] = str(problem)
+        found = [
+            image if isinstance(image, DataError) else _at_sizes(image, networks)
+            for image in decode_each(some)
+        ]
+        images = [image for image in found if not isinstance(image, DataError)]
         per_network = [
-            n.probabilities(np.stack([image[n.side] for image in images.values()]))
+            n.probabilities(np.stack([image[n.side] for image in images]))
             for n in (networks if images else ())
         ]
-        answers = dict(zip(images, zip(*per_network, strict=True), strict=True))
-        for file in some:
-            if file in problems:
-                yield Prediction(file=file, problem=problems[file])
+        answers = zip(*per_network, strict=True)
+        for file, image in zip(some, found, strict=True):
+            if isinstance(image, DataError):
+                yield Prediction(file=file, problem=str(image))
                 continue
-            repeats = answers[file]
+            repeats = next(answers)
             mean = np.mean(repeats, axis=0)
             (label,) = predicted(mean[None], threshold)
             yield Prediction(
@@ -139,13 +138,8 @@ def predict(
             )
 
 
-def _read(file: Path, networks: Sequence[Network]) -> dict[int, Pixels]:
-    """Return an image at the sizes of the networks.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    (image,) = decode_all([file])
+def _at_sizes(image: Stored, networks: Sequence[Network]) -> dict[int, Pixels]:
+    """Return an image in 8 bits at the sizes of the networks."""
     # If an image is brighter than all training images, its own bits are used.
     bits = max(bits_in_use(int(image.max())), *(network.bits for network in networks))
     pixels = to_8_bits(image, bits)

@@ -131,7 +131,7 @@ def test_other_files_are_refused_without_running_or_blocking(tmp_path: Path) -> 
     os.truncate(file, 10**12)
     assert "1,000,000 MB; the limit is 40 MB" in refusal(file)
     file.unlink()
-    assert refusal(file) == f"There is no file {file}."
+    assert refusal(file) == f"There is no file {file}. Or use --skip-broken."
     os.mkfifo(file)
     assert "not a regular file" in refusal(file)
 
