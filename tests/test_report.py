@@ -10,7 +10,7 @@ import pytest
 import hpo.report
 from hpo import space as spaces
 from hpo.plots.axes import GRAY, PALETTE
-from hpo.plots.search import plot_importances, plot_slices
+from hpo.plots.search import plot_history, plot_importances, plot_slices
 from hpo.report.page import render
 from hpo.report.sections import CHANGES
 from hpo.training import stress
@@ -111,7 +111,7 @@ def test_importances_leave_out_what_few_configurations_use(tmp_path: Path) -> No
     assert "fewer than 10 configurations use it: momentum, step_size." in plot.caption
 
 
-def test_scores_by_parameter_leave_out_collapsed_configurations(tmp_path: Path) -> None:
+def test_collapsed_configurations_do_not_set_the_scale(tmp_path: Path) -> None:
     fake = fake_search(tmp_path, 17)
     space = fake.record.space
     base = spaces.complete(space, {})
@@ -120,7 +120,7 @@ def test_scores_by_parameter_leave_out_collapsed_configurations(tmp_path: Path) 
         params = {**base.params, "width": width}
         job = fake.ask(params, spaces.resolve(space, params), 0)
         fake.complete(job, [0.2] * 12)
-    plot = plot_slices(fake.summary)
-    assert plot
-    assert all(min(figure.data[0].y) > 0.5 for figure in plot.figures)
-    assert "Configurations far worse than the others (2) are not drawn here." in plot.caption
+    for plot in (plot_history(fake.summary), plot_slices(fake.summary)):
+        assert plot
+        assert all(figure.layout.yaxis.range[0] > 0.5 for figure in plot.figures)
+        assert "Scores far worse than the others (2) are outside the figure" in plot.caption

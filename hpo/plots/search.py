@@ -82,7 +82,7 @@ def plot_history(summary: StudySummary) -> Plot | None:
     margin = 0.5 + 0.01 * last
     span = (1 - margin, last + margin)
     figure.update_xaxes(axes.count_axis(*span))
-    values = [value for marks in places.values() for _, value, _ in marks]
+    values, outside = _near(score, [value for marks in places.values() for _, value, _ in marks])
     axes.set_scores(figure, score, values, summary.shown_baselines, span)
     if best:
         numbers, steps = zip(*best, strict=True)
@@ -107,7 +107,7 @@ def plot_history(summary: StudySummary) -> Plot | None:
     )
     if pruned:
         caption += f" Crosses ({len(pruned)}) were stopped early, at their last score."
-    caption += dots_left_out + crosses_left_out
+    caption += dots_left_out + crosses_left_out + outside
     if places["finalist"]:
         caption += " Diamonds are the means of the retrained finalists, without that luck."
     return Plot("history", "History", caption, (figure,))
@@ -195,23 +195,16 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
 
 
 def plot_slices(summary: StudySummary) -> Plot | None:
-    """Plot the score by each parameter of a search that has at least two values.
-
-    Configurations that are far worse than the others, such as collapsed ones, are left out: on
-    their scale the others could not be told apart.
-    """
+    """Plot the score by each parameter of a search that has at least two values."""
     score = summary.record.score
     scored = [(c, c.searched) for c in summary.configurations if c.searched is not None]
     if summary.record.kind != "search" or not scored:
         return None
-    worst = _far_out([score.rank(mean) for _, mean in scored])
-    near = [item for item in scored if score.rank(item[1]) >= worst]
     shown, left_out = axes.thinned(
-        near, lambda item: summary.full_rank(item[0]), most=MAX_SLICED, noun="configurations"
+        scored, lambda item: summary.full_rank(item[0]), most=MAX_SLICED, noun="configurations"
     )
-    if n_far := len(scored) - len(near):
-        left_out += f" Configurations far worse than the others ({n_far}) are not drawn here."
-    axis = axes.score_axis(score, [mean for _, mean in shown]) | {"title_text": score.title}
+    near, outside = _near(score, [mean for _, mean in shown])
+    axis = axes.score_axis(score, near) | {"title_text": score.title}
     figures = []
     for parameter in summary.record.space.search:
         active = [(c, mean) for c, mean in shown if parameter.name in c.params]
@@ -239,17 +232,28 @@ def plot_slices(summary: StudySummary) -> Plot | None:
         "Each point is the mean score of a configuration that was not pruned. The large point is "
         f"the {winner if summary.finalists else 'best'}."
         f"{_lower_is_better(score)} All parameters varied at once, so a slope can be due to "
-        f"another parameter.{left_out}"
+        f"another parameter.{left_out}{outside}"
     )
     return Plot("slices", "Score by parameter", caption, tuple(figures))
 
 
-def _far_out(ranks: Sequence[float]) -> float:
-    """Return the rank below which a configuration is far worse than the others."""
-    if len(ranks) < MIN_CONFIGURATIONS:
-        return -math.inf
-    first, _, third = quantiles(ranks, n=4)
-    return first - _FAR_OUT * max(third - first, _LEAST_RANGE)
+def _near(score: Score, values: Sequence[float]) -> tuple[list[float], str]:
+    """Return the values that an axis shows, and a sentence on those outside it.
+
+    On the scale of scores that are far worse, such as those of collapsed networks, the others
+    could not be told apart.
+    """
+    if len(values) < MIN_CONFIGURATIONS:
+        return list(values), ""
+    first, _, third = quantiles(map(score.rank, values), n=4)
+    worst = first - _FAR_OUT * max(third - first, _LEAST_RANGE)
+    near = [value for value in values if score.rank(value) >= worst]
+    if len(near) == len(values):
+        return near, ""
+    return near, (
+        f" Scores far worse than the others ({len(values) - len(near)}) are outside the figure; "
+        "a double click on it shows them."
+    )
 
 
 def _place(figure: Figure, parameter: Parameter, values: list[Scalar]) -> list[float]:
