@@ -9,7 +9,15 @@ from typer import Argument, Option
 
 from hpo.cli import options
 from hpo.cli.commands import complete_study
-from hpo.cli.output import emit, print_answer, print_json, print_line, print_table, say
+from hpo.cli.output import (
+    emit,
+    error_console,
+    print_answer,
+    print_json,
+    print_line,
+    print_table,
+    say,
+)
 from hpo.errors import StorageError, StudyError, UsageError
 from hpo.files import at_home, write_atomic
 from hpo.storage.url import DEFAULT_URL
@@ -218,6 +226,8 @@ def predict(
 
         hpo predict weights.pt image.png --input-scale raw
     """
+    from rich.progress import track
+
     from hpo.evaluate.thresholds import read_rule
     from hpo.export import table_to_csv
     from hpo.views.weights import prediction_document, prediction_lines, prediction_rows
@@ -248,7 +258,17 @@ def predict(
             message = f"There is no file or folder {model}. {error}"
             raise type(error)(message) from None
     value = rule.value if rule and not rule.is_chosen else networks[0].threshold
-    predictions = list(predict_files(networks, image_files(images), threshold=value))
+    files = image_files(images)
+    predictions = list(
+        track(
+            predict_files(networks, files, threshold=value),
+            "predicting",
+            total=len(files),
+            console=error_console,
+            transient=True,
+            disable=not error_console.is_terminal,
+        )
+    )
     document = {"model": str(model)} | prediction_document(networks, predictions, value)
     header, rows = prediction_rows(networks, predictions)
     problems = [one.problem for one in predictions if one.problem]
