@@ -9,9 +9,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 MOST_FILES: Final = 133
-MOST_LINES: Final = 26_066
+MOST_LINES: Final = 26_120
 MOST_RECORDS: Final = 99
-MOST_LINES_OF_TESTS: Final = 15_650
+MOST_LINES_OF_TESTS: Final = 15_676
 _MARKS: Final = ("dataclass", "NamedTuple", "TypedDict", "BaseModel")
 
 
