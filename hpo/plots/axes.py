@@ -33,7 +33,7 @@ PERCENT_TICKS: Final = ".1~%"
 OF_REPEATS: Final = " Lines are means over repeats, bands reach from the lowest to the highest."
 _SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 _LONGEST_LABEL: Final = 44
-_LEAST_SPAN: Final = 0.02
+LEAST_SPAN: Final = 0.02
 _LOG_FROM: Final = 10.0
 
 
@@ -55,7 +55,7 @@ def score_axis(score: Score, values: Sequence[float]) -> dict[str, object]:
         margin = (high / low) ** 0.08
         ends = (low / margin, high * margin)
         return axis | {"type": "log", "range": [math.log10(end) for end in ends]}
-    margin = 0.08 * max(high - low, _LEAST_SPAN)
+    margin = 0.08 * max(high - low, LEAST_SPAN)
     return axis | {"range": [low - margin, high + margin]}
 
 
@@ -213,7 +213,7 @@ def set_scores(
 ) -> None:
     """Set the vertical axis, and draw baselines unless they would take half of it."""
     low, high = min(values), max(values)
-    reach = max(high - low, _LEAST_SPAN)
+    reach = max(high - low, LEAST_SPAN)
     seen = {name: x for name, x in baselines.items() if low - reach <= x <= high + reach}
     figure.update_yaxes(score_axis(score, [*values, *seen.values()]))
     for name, x in seen.items():

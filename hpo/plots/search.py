@@ -35,7 +35,6 @@ _N_BEST: Final = 5
 _QUANTILE: Final = 0.1
 _FAR_OUT: Final = 3.0
 """Beyond this many interquartile ranges a point is "far out" (Tukey 1977)."""
-_LEAST_RANGE: Final = 0.02
 
 _LOOKS: Final[Mapping[str, tuple[str, str, str]]] = {
     "complete": ("complete", axes.color(0), "circle"),
@@ -132,8 +131,7 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
     """Plot PED-ANOVA importances over configuration means; None for one parameter.
 
     The repeats of a configuration count as one trial, so that all configurations have the same
-    weight. If there are too few scores, the caption explains it instead. It also names parameters
-    that too few configurations use.
+    weight. The caption says if scores are too few, and names parameters that are rarely used.
     """
     if len(summary.record.names) < 2:
         return None
@@ -142,8 +140,8 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
     values = {
         name: [c.params[name] for c in scored if name in c.params] for name in summary.record.names
     }
-    names = [name for name, active in values.items() if len({*active}) > 1]
-    varied = [name for name in names if len(values[name]) >= MIN_CONFIGURATIONS]
+    values = {name: active for name, active in values.items() if len({*active}) > 1}
+    varied = [name for name, active in values.items() if len(active) >= MIN_CONFIGURATIONS]
     key, title = "importances", "Importance of the parameters"
     if n < MIN_CONFIGURATIONS or len(varied) < 2 or len({c.searched for c in scored}) == 1:
         reason = (
@@ -172,7 +170,7 @@ def plot_importances(study: optuna.Study, summary: StudySummary) -> Plot | None:
     )
     if n_pruned := sum(c.state == "pruned" and not c.scores for c in summary.configurations):
         caption += f" Pruned configurations ({n_pruned}) are left out."
-    if rare := [name for name in names if name not in varied]:
+    if rare := [name for name in values if name not in varied]:
         caption += (
             f" Not shown, because fewer than {MIN_CONFIGURATIONS} configurations use it: "
             f"{', '.join(rare)}."
@@ -246,7 +244,7 @@ def _near(score: Score, values: Sequence[float]) -> tuple[list[float], str]:
     if len(values) < MIN_CONFIGURATIONS:
         return list(values), ""
     first, _, third = quantiles(map(score.rank, values), n=4)
-    worst = first - _FAR_OUT * max(third - first, _LEAST_RANGE)
+    worst = first - _FAR_OUT * max(third - first, axes.LEAST_SPAN)
     near = [value for value in values if score.rank(value) >= worst]
     if len(near) == len(values):
         return near, ""

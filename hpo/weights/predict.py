@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -111,11 +112,12 @@ def predict(
     With two classes, a probability above the threshold (None: the model's) means the second.
     """
     threshold = networks[0].threshold if threshold is None else threshold
+    decoded = decode_each(files)
     for start in range(0, len(files), _N_AT_ONCE):
         some = files[start : start + _N_AT_ONCE]
         found = [
             image if isinstance(image, DataError) else _at_sizes(image, networks)
-            for image in decode_each(some)
+            for image in islice(decoded, len(some))
         ]
         images = [image for image in found if not isinstance(image, DataError)]
         per_network = [
