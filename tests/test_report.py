@@ -118,8 +118,7 @@ def test_collapsed_configurations_do_not_set_the_scale(tmp_path: Path) -> None:
     assert base
     for width in (32, 128):
         params = {**base.params, "width": width}
-        job = fake.ask(params, spaces.resolve(space, params), 0)
-        fake.complete(job, [0.2] * 12)
+        fake.complete(fake.ask(params, spaces.resolve(space, params), 0), [0.2] * 12)
     for plot in (plot_history(fake.summary), plot_slices(fake.summary)):
         assert plot
         assert all(figure.layout.yaxis.range[0] > 0.5 for figure in plot.figures)

@@ -27,7 +27,8 @@ def test_a_stopped_command_requeues_its_running_trials(
     tmp_path: Path, xrays: Path, number: signal.Signals
 ) -> None:
     case = Case(tmp_path / "case", xrays, GRID)
-    child = started(case, epoch_s=0.3)
+    child = started(case, epoch_s=60.0)
+    wait_for(lambda: len(case.described()["trials"]) > 4)  # Not between two batches of four.
     child.send_signal(number)
     answer = child.answer()
     assert answer.code == 130
